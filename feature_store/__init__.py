@@ -1,0 +1,1 @@
+"""Tables, partitions and quality gates: everything Nightmill publishes passes through here."""

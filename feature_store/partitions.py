@@ -1,0 +1,140 @@
+"""Immutable runs, one small pointer a partition: what is published, and how a reader finds it.
+
+    <data>/tables/<table>/ds=YYYY-MM-DD/published.json                 the pointer
+    <data>/tables/<table>/ds=YYYY-MM-DD/runs/<run_id>/part-*.parquet   the rows
+    <data>/tables/<table>/ds=YYYY-MM-DD/runs/<run_id>/quarantine.parquet
+    <data>/tables/<table>/ds=YYYY-MM-DD/runs/<run_id>/manifest.json
+
+A run is invisible until the pointer names it, and replacing the pointer is one atomic rename.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_store.errors import NightmillError
+from feature_store.tables import TABLES
+
+POINTER = "published.json"
+MANIFEST = "manifest.json"
+QUARANTINE = "quarantine.parquet"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A published run of one table for one ds."""
+
+    table: str
+    ds: date
+    run_id: str
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest written beside the rows."""
+        manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+        return manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything the rows were made from."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def files(self) -> list[Path]:
+        """The Parquet files with the rows."""
+        return sorted(self.path.glob("part-*.parquet"))
+
+    @property
+    def quarantine(self) -> Path | None:
+        """The Parquet file with the rows that were refused, if any were."""
+        path = self.path / QUARANTINE
+        return path if path.exists() else None
+
+
+class Store:
+    """The published partitions under one data root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tables = root / "tables"
+
+    def folder(self, table: str, ds: date) -> Path:
+        """The folder of a partition, published or not."""
+        return self.tables / table / f"ds={ds.isoformat()}"
+
+    def run_folder(self, table: str, ds: date, run_id: str) -> Path:
+        """The folder of one run of a partition."""
+        return self.folder(table, ds) / "runs" / run_id
+
+    def published(self, table: str, ds: date) -> Partition | None:
+        """The published run of a partition, or None."""
+        pointer = self.folder(table, ds) / POINTER
+        try:
+            run_id = json.loads(pointer.read_text("utf-8"))["run_id"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError) as error:
+            raise NightmillError(f"{pointer} is damaged ({error}); remove it and run the job again") from None
+        return Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
+
+    def partitions(self, table: str, until: date | None = None) -> list[Partition]:
+        """The published partitions of a table with ds <= until, oldest first."""
+        days = sorted(date.fromisoformat(p.parent.name[3:]) for p in self.tables.glob(f"{table}/ds=*/{POINTER}"))
+        found = (self.published(table, day) for day in days if until is None or day <= until)
+        return [partition for partition in found if partition is not None]
+
+    def publish(self, table: str, ds: date, run_id: str) -> Partition:
+        """Point the partition at a run whose files are complete."""
+        folder = self.folder(table, ds)
+        for file in self.run_folder(table, ds, run_id).iterdir():
+            sync(file)
+        write_atomically(folder / POINTER, json.dumps({"run_id": run_id}))
+        return Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a named lock; the kernel frees it when the process dies, however it dies."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f"{name}.lock", "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.Table:
+    """Read Parquet files of one table into Arrow, an empty table of its schema when there are none."""
+    schema = TABLES[table].schema
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    if not files:
+        return schema.empty_table()
+    return pa.concat_tables(pq.read_table(file, columns=schema.names, partitioning=None) for file in files).cast(schema)
+
+
+def sync(path: Path) -> None:
+    """Make sure a file has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a small file so that a reader sees the old text or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.write_text(text, "utf-8")
+    sync(staged)
+    os.replace(staged, path)

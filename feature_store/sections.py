@@ -1,0 +1,240 @@
+"""The sections of the settings, one class each; infra/settings/default.toml explains every key."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+# Attributes of a person that are neither read nor inferred (GDPR article 9 and the obvious two).
+PROTECTED = {"age", "gender", "sex", "ethnicity", "race", "religion", "health", "politics", "sexual_orientation"}
+
+
+class Section(BaseModel):
+    """A section of the settings: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Section):
+    """Where raw events and items are and what their columns are called."""
+
+    location: str
+    user: str
+    item: str
+    time: str
+    event: str
+    keep_events: tuple[str, ...]
+    value: str
+    title: str
+    description: str
+    categories: str
+    categories_separator: str = Field(min_length=1)
+    price: str
+    item_attributes: tuple[str, ...]
+    user_attributes: tuple[str, ...]
+
+    @field_validator("user_attributes")
+    @classmethod
+    def _no_protected(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if refused := sorted(PROTECTED.intersection(v.lower() for v in value)):
+            raise ValueError(f"{', '.join(refused)} is a protected attribute and is never shown to a model")
+        return value
+
+
+class Nightly(Section):
+    """The dates `make nightly` runs."""
+
+    dates: tuple[date, ...] = Field(min_length=1)
+
+
+class Time(Section):
+    """How `known_at` is set."""
+
+    mode: Literal["auto", "actual", "simulated"]
+    publication_delay_hours: float = Field(ge=0)
+
+
+class Activity(Section):
+    """Who counts as active."""
+
+    days: int = Field(ge=1)
+
+
+class Features(Section):
+    """Windows of the behaviour features, in days."""
+
+    windows_days: tuple[int, ...] = Field(min_length=1)
+
+
+class Recall(Section):
+    """Recall channels and how many candidates they may propose."""
+
+    candidates: int = Field(ge=1)
+    per_channel: int = Field(ge=1)
+    factors: int = Field(ge=1)
+    regularization: float = Field(ge=0)
+    iterations: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    trending_half_life_days: float = Field(gt=0)
+    content_history: int = Field(ge=1)
+    synthetic_weight: float = Field(ge=0, le=1)
+    seed: int
+
+
+class Ranker(Section):
+    """LightGBM lambdarank and its training set."""
+
+    label_days: int = Field(ge=1)
+    horizon_days: int = Field(ge=1)
+    min_groups: int = Field(ge=1)
+    negatives_per_positive: int = Field(ge=1)
+    num_leaves: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    rounds: int = Field(ge=1)
+    min_data_in_leaf: int = Field(ge=1)
+    seed: int
+
+
+class Recommend(Section):
+    """Length of the published lists."""
+
+    top: int = Field(ge=1)
+
+
+class Evaluate(Section):
+    """Horizon and cut-offs of the evaluation."""
+
+    horizon_days: int = Field(ge=1)
+    cutoffs: tuple[int, ...] = Field(min_length=1)
+
+
+class Report(Section):
+    """How many example users the report shows."""
+
+    users: int = Field(ge=0)
+
+
+class Spark(Section):
+    """The Spark session."""
+
+    master: str
+    driver_memory: str
+    shuffle_partitions: int = Field(ge=1)
+
+
+class HttpEngine(Section):
+    """An OpenAI-compatible server of your own."""
+
+    url: str
+    api_key: str
+    concurrency: int = Field(ge=1)
+    timeout_seconds: float = Field(gt=0)
+    retries: int = Field(ge=0)
+
+
+class ManagedServer(Section):
+    """The vLLM server Nightmill starts, shares between the night's jobs, and stops when idle."""
+
+    idle_seconds: float = Field(gt=0)
+    start_seconds: float = Field(gt=0)
+    host: Literal["127.0.0.1", "localhost"]
+    port: int = Field(ge=0, le=65535)
+
+
+class VllmArguments(Section):
+    """Engine arguments of vLLM; `extra` takes any that are not named here."""
+
+    dtype: str
+    max_model_len: int = Field(ge=1)
+    max_num_seqs: int = Field(ge=1)
+    max_num_batched_tokens: int = Field(ge=1)
+    block_size: int = Field(ge=1)
+    kv_cache_gib: float = Field(gt=0)
+    enforce_eager: bool
+    tensor_parallel_size: int = Field(ge=1)
+    extra: dict[str, Any]
+
+
+class Sampling(Section):
+    """Sampling parameters, part of every request's key."""
+
+    temperature: float = Field(ge=0)
+    seed: int
+
+
+class Generation(Section):
+    """The model that answers requests and the engine that runs it."""
+
+    engine: Literal["server", "vllm", "http", "fake"]
+    model: str
+    quantization: str
+    adapter: str
+    flush_rows: int = Field(ge=1)
+    flush_seconds: float = Field(gt=0)
+    retry_truncated: bool
+    http: HttpEngine
+    server: ManagedServer
+    vllm: VllmArguments
+    sampling: Sampling
+
+
+class Embedding(Section):
+    """The text embedding model."""
+
+    model: str
+    batch_size: int = Field(ge=1)
+    max_tokens: int = Field(ge=8)
+    threads: int = Field(ge=0)
+    user_history: int = Field(ge=1)
+
+
+class Profiles(Section):
+    """Which items and users are profiled, and by which prompt."""
+
+    item_min_events: int = Field(ge=0)
+    item_cold: int = Field(ge=0)
+    user_active_days: int = Field(ge=1)
+    user_max: int = Field(ge=0)
+    user_history: int = Field(ge=1)
+    item_prompt_version: int = Field(ge=1)
+    user_prompt_version: int = Field(ge=1)
+    language: str
+
+
+class ColdStart(Section):
+    """Which items are cold and how many questions are asked about them."""
+
+    max_events: int = Field(ge=0)
+    items: int = Field(ge=0)
+    users_per_item: int = Field(ge=1)
+    pairs: int = Field(ge=0)
+    user_history: int = Field(ge=1)
+    prompt_version: int = Field(ge=1)
+
+
+class Settings(Section):
+    """All settings of one run."""
+
+    data_root: Path
+    cache_root: Path
+    source: Source
+    nightly: Nightly
+    time: Time
+    activity: Activity
+    generation: Generation
+    embedding: Embedding
+    profiles: Profiles
+    cold_start: ColdStart
+    features: Features
+    recall: Recall
+    ranker: Ranker
+    recommend: Recommend
+    evaluate: Evaluate
+    report: Report
+    spark: Spark
+
+    @field_validator("data_root", "cache_root")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()

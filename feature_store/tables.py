@@ -1,0 +1,388 @@
+"""Every table Nightmill publishes, declared once: columns, types, keys, ranges.
+
+Parquet schemas, DuckDB views, Spark schemas and Great Expectations suites are made from this file.
+A new feature is one column in a transform and one line here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+TEXT = pa.string()
+TEXTS = pa.list_(pa.string())
+FLAG = pa.bool_()
+INTEGER = pa.int64()
+NUMBER = pa.float64()
+VECTOR = pa.list_(pa.float32())
+DAY = pa.date32()
+TIME = pa.timestamp("us", tz="UTC")
+
+REFUSALS = (
+    "truncated",
+    "invalid_json",
+    "schema_mismatch",
+    "ungrounded",
+    "unsafe",
+    "engine_error",
+    "over_budget",
+    "malformed",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, whether it may be null, what its values may be, and who made them."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] | None = None
+    max_length: int | None = None
+    from_model: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
+    `snapshot` tables hold the whole state as of their ds.
+    """
+
+    name: str
+    job: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    kind: Literal["event", "snapshot"] = "snapshot"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Parquet schema, provenance columns included."""
+        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.all_columns])
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The declared columns and those every row carries."""
+        return self.columns + (ARRIVAL if self.kind == "event" else PROVENANCE)
+
+
+ARRIVAL = (Column("ds", DAY, "the day the event belongs to"),)
+PROVENANCE = (
+    Column("ds", DAY, "the logical date of the partition"),
+    Column("as_of", TIME, "end of ds, UTC: nothing at or after it was read"),
+    Column("input_max_event_time", TIME, "newest event the row was made from", nullable=True),
+    Column("generated_at", TIME, "when the run that wrote the row started"),
+    Column("known_at", TIME, "from when the row may be used for a prediction"),
+    Column("run_id", TEXT, "the run that wrote the row"),
+)
+MODEL_PROVENANCE = (
+    Column("prompt_name", TEXT, "prompt that was asked"),
+    Column("prompt_version", TEXT, "version of the prompt"),
+    Column("prompt_hash", TEXT, "hash of the prompt's files"),
+    Column("model_id", TEXT, "model that answered"),
+    Column("model_revision", TEXT, "revision of the model"),
+)
+
+
+def _user(doc: str = "user") -> Column:
+    return Column("user_id", TEXT, doc)
+
+
+def _item(doc: str = "item") -> Column:
+    return Column("item_id", TEXT, doc)
+
+
+def _count(name: str, doc: str) -> Column:
+    return Column(name, INTEGER, doc, minimum=0)
+
+
+def _llm(name: str, type_: pa.DataType, doc: str, max_length: int | None = None) -> Column:
+    return Column(name, type_, doc, max_length=max_length, from_model=True)
+
+
+ITEM_FEATURES = (
+    _count("item_events_count_7d", "events on the item in the last 7 days"),
+    _count("item_events_count_30d", "events on the item in the last 30 days"),
+    _count("item_events_count_90d", "events on the item in the last 90 days"),
+    _count("item_users_count_30d", "distinct users of the item in the last 30 days"),
+    Column("item_weight_mean_90d", NUMBER, "mean event weight in the last 90 days", nullable=True),
+    Column("item_recency_days", NUMBER, "days since the last event, null for a cold item", True, 0),
+    Column("item_age_days", NUMBER, "days since the first event, null for a cold item", True, 0),
+    Column("item_trend_ratio_7d", NUMBER, "events a day of the last 7 days over those of the last 30", True, 0),
+    Column("item_window_complete_90d", FLAG, "false where history is shorter than 90 days"),
+    Column("item_profile_present", FLAG, "whether the model's profile of the item was accepted"),
+)
+USER_FEATURES = (
+    _count("user_events_count_7d", "events of the user in the last 7 days"),
+    _count("user_events_count_30d", "events of the user in the last 30 days"),
+    _count("user_events_count_90d", "events of the user in the last 90 days"),
+    Column("user_weight_mean_90d", NUMBER, "mean event weight in the last 90 days", nullable=True),
+    Column("user_recency_days", NUMBER, "days since the last event", True, 0),
+    Column("user_tenure_days", NUMBER, "days since the first event", True, 0),
+    Column("user_window_complete_90d", FLAG, "false where history is shorter than 90 days"),
+    Column("user_profile_present", FLAG, "whether the model's profile of the user was accepted"),
+)
+CHANNELS = ("als", "trending", "content")
+CHANNEL_COLUMNS = tuple(
+    column
+    for channel in CHANNELS
+    for column in (
+        Column(f"{channel}_rank", INTEGER, f"rank in the {channel} channel, null where it did not propose", True, 1),
+        Column(f"{channel}_score", NUMBER, f"score of the {channel} channel", nullable=True),
+    )
+)
+PAIR_FEATURES = (
+    Column("pair_category_affinity_90d", NUMBER, "share of the user's events in the item's categories", True, 0, 1),
+    _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
+    Column("llm_pair_embedding_similarity", NUMBER, "cosine of user and item vectors", True, -1.001, 1.001),
+)
+
+_ALL = (
+    Table(
+        "interactions",
+        "ingest",
+        "What users did, one row an event, as it arrived.",
+        (
+            _user(),
+            _item(),
+            Column("event_time", TIME, "when it happened"),
+            Column("event_type", TEXT, "what happened"),
+            Column("weight", NUMBER, "how strongly it speaks for the item (a rating, a quantity)"),
+        ),
+        ("user_id", "item_id", "event_time", "event_type"),
+        kind="event",
+    ),
+    Table(
+        "items",
+        "ingest",
+        "The catalogue as of a night.",
+        (
+            _item(),
+            Column("title", TEXT, "title"),
+            Column("description", TEXT, "description, where the source has one", nullable=True),
+            Column("categories", TEXTS, "categories, most general first"),
+            Column("price", NUMBER, "price", True, 0),
+            Column("attributes", TEXT, "further fields, a JSON object of texts"),
+        ),
+        ("item_id",),
+    ),
+    Table(
+        "users",
+        "ingest",
+        "Users with at least one event before as_of.",
+        (_user(), Column("attributes", TEXT, "permitted fields, a JSON object of texts")),
+        ("user_id",),
+    ),
+    Table(
+        "item_profiles",
+        "profile_items",
+        "What the model says of an item, from the item's own fields.",
+        (
+            _item(),
+            _llm("llm_description", TEXT, "one sentence, grounded in the item's fields", 400),
+            _llm("llm_tags", TEXTS, "tags from a closed vocabulary"),
+            _llm("llm_audience", TEXT, "audience from a closed vocabulary", 60),
+            Column("generation_key", TEXT, "key of the generation behind the row"),
+            *MODEL_PROVENANCE,
+        ),
+        ("item_id",),
+    ),
+    Table(
+        "user_profiles",
+        "profile_users",
+        "What the model says of a user's interests, from history before as_of only.",
+        (
+            _user(),
+            _llm("llm_summary", TEXT, "one sentence on the user's taste", 400),
+            _llm("llm_interests", TEXTS, "interests from a closed vocabulary"),
+            _count("history_events", "events the model was shown"),
+            Column("generation_key", TEXT, "key of the generation behind the row"),
+            *MODEL_PROVENANCE,
+        ),
+        ("user_id",),
+    ),
+    Table(
+        "item_embeddings",
+        "embed",
+        "Text vectors of items, of length one.",
+        (
+            _item(),
+            Column("embedding", VECTOR, "vector", from_model=True),
+            Column("text_hash", TEXT, "hash of the text that was embedded"),
+            Column("model_id", TEXT, "embedding model"),
+            Column("model_revision", TEXT, "revision of the embedding model"),
+        ),
+        ("item_id",),
+    ),
+    Table(
+        "user_embeddings",
+        "embed",
+        "Users in the items' vector space: the mean of their last items, of length one.",
+        (
+            _user(),
+            Column("embedding", VECTOR, "vector", from_model=True),
+            _count("history_events", "items the mean was taken over"),
+            Column("model_id", TEXT, "embedding model"),
+            Column("model_revision", TEXT, "revision of the embedding model"),
+        ),
+        ("user_id",),
+    ),
+    Table(
+        "synthetic_interactions",
+        "simulate_cold_start",
+        "Which of two cold items the model thinks a user would take; never a fact about the user.",
+        (
+            _user(),
+            _item("cold item that was preferred"),
+            Column("other_item_id", TEXT, "cold item that was not"),
+            Column("probability", NUMBER, "mean probability of the preferred item over both orders", False, 0, 1, from_model=True),
+            Column("position_bias", NUMBER, "how much the answer leaned to what stood first", False, -1, 1, from_model=True),
+            Column("confidence", NUMBER, "2 * probability - 1", False, 0, 1, from_model=True),
+            Column("generation_key", TEXT, "key of the generation with the preferred item first"),
+            *MODEL_PROVENANCE,
+        ),
+        ("user_id", "item_id", "other_item_id"),
+    ),
+    Table(
+        "item_features",
+        "build_features",
+        "Features of items as of a night.",
+        (
+            _item(),
+            *ITEM_FEATURES,
+            Column("categories", TEXTS, "categories of the item"),
+            _llm("llm_tags", TEXTS, "tags of the item, empty without a profile"),
+        ),
+        ("item_id",),
+    ),
+    Table(
+        "user_features",
+        "build_features",
+        "Features of users as of a night.",
+        (
+            _user(),
+            *USER_FEATURES,
+            Column("user_category_names_90d", TEXTS, "categories of the user's events, by share"),
+            Column("user_category_shares_90d", pa.list_(pa.float64()), "share of the user's events in each of them"),
+            _llm("llm_interests", TEXTS, "interests of the user, empty without a profile"),
+        ),
+        ("user_id",),
+    ),
+    Table(
+        "user_factors",
+        "fit_recall",
+        "The recall model's user factors (implicit ALS).",
+        (_user(), Column("factors", VECTOR, "factors")),
+        ("user_id",),
+    ),
+    Table(
+        "item_factors",
+        "fit_recall",
+        "The recall model's item factors (implicit ALS).",
+        (_item(), Column("factors", VECTOR, "factors")),
+        ("item_id",),
+    ),
+    Table(
+        "candidates",
+        "fit_recall",
+        "What the channels propose for each active user, seen items removed.",
+        (
+            _user(),
+            _item(),
+            Column("score", NUMBER, "merged recall score: reciprocal rank fusion over channels", False, 0),
+            Column("rank", INTEGER, "rank by merged score", minimum=1),
+            Column("channels", TEXTS, "channels that proposed the item"),
+            *CHANNEL_COLUMNS,
+        ),
+        ("user_id", "item_id"),
+    ),
+    Table(
+        "training_set",
+        "train_ranker",
+        "Candidates of past nights joined with what was known at each label's time.",
+        (
+            _user(),
+            _item(),
+            Column("query_time", TIME, "time of the query: every feature was known at or before it"),
+            Column("label", INTEGER, "1 when the user took the item within the horizon", minimum=0, maximum=1),
+            Column("label_time", TIME, "time of the event behind a positive label", nullable=True),
+            *CHANNEL_COLUMNS,
+            *ITEM_FEATURES,
+            *USER_FEATURES,
+            *PAIR_FEATURES,
+            Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
+        ),
+        ("user_id", "query_time", "item_id"),
+    ),
+    Table(
+        "rankers",
+        "train_ranker",
+        "The ranker of a night: one row, the model in LightGBM's own text format.",
+        (
+            Column("status", TEXT, "trained, or fallback to recall scores", values=("trained", "fallback")),
+            Column("reason", TEXT, "why there is no ranker, else empty"),
+            Column("model_text", TEXT, "LightGBM model, empty for a fallback"),
+            Column("features", TEXTS, "feature names, in the model's order"),
+            Column("importances", pa.list_(pa.float64()), "total gain of each feature"),
+            _count("groups", "query groups in the training set"),
+            _count("rows", "rows trained on"),
+            _count("positives", "positive rows trained on"),
+            _count("rounds", "boosting rounds kept"),
+            Column("valid_ndcg_at_10", NUMBER, "NDCG@10 on the newest label days", True, 0, 1),
+        ),
+        ("ds",),
+    ),
+    Table(
+        "recommendations",
+        "recommend",
+        "The published lists: the best items of every active user.",
+        (
+            _user(),
+            Column("rank", INTEGER, "1 is best", minimum=1),
+            _item(),
+            Column("score", NUMBER, "ranker score, or merged recall score on a fallback"),
+            Column("channels", TEXTS, "channels that proposed the item"),
+            Column("stage", TEXT, "what ordered the list", values=("ranker", "candidates")),
+            Column("ranker_ds", DAY, "night of the ranker", nullable=True),
+        ),
+        ("user_id", "item_id"),
+    ),
+    Table(
+        "evaluations",
+        "evaluate",
+        "Metrics of an earlier night's lists against what happened after it.",
+        (
+            Column("evaluated_ds", DAY, "night whose lists were evaluated"),
+            Column("stage", TEXT, "ranker, candidates, or the name of a channel"),
+            Column("metric", TEXT, "ndcg_at_k, recall_at_k, hit_rate_at_k, candidate_recall_at_n, item_coverage"),
+            Column("k", INTEGER, "cut-off", minimum=1),
+            Column("value", NUMBER, "mean over users", False, 0, 1),
+            Column("low", NUMBER, "lower end of the 95% bootstrap interval", True, 0, 1),
+            Column("high", NUMBER, "upper end of the 95% bootstrap interval", True, 0, 1),
+            _count("users", "users the mean was taken over"),
+        ),
+        ("evaluated_ds", "stage", "metric", "k"),
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+
+# Kept beside the runs of every job, not as partitions of their own.
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("ds", DAY, False),
+        pa.field("job", TEXT, False),
+        pa.field("table", TEXT, False),
+        pa.field("entity_id", TEXT, False),
+        pa.field("reason", TEXT, False),
+        pa.field("detail", TEXT, False),
+        pa.field("raw", TEXT, True),
+        pa.field("generation_key", TEXT, True),
+        pa.field("run_id", TEXT, False),
+    ]
+)

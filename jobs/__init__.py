@@ -1,0 +1,1 @@
+"""One nightly step, one file; `cli.py` is the `nightmill` command."""

@@ -1,0 +1,202 @@
+"""What a job sees of the world: its inputs as of one ds, and the place where it stages its outputs."""
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feature_store.errors import NightmillError
+from feature_store.partitions import QUARANTINE, Partition, Store, read
+from feature_store.settings import Settings
+from feature_store.tables import QUARANTINE_SCHEMA, REFUSALS, TABLES
+from jobs.progress import Progress
+
+# A night that is run later than this after its as_of is a backfill, not a night that really ran.
+ACTUAL_WITHIN = timedelta(hours=36)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def end_of(ds: date) -> datetime:
+    """The `as_of` of a logical date: the end of that day, UTC."""
+    return datetime(ds.year, ds.month, ds.day, tzinfo=UTC) + timedelta(days=1)
+
+
+class Night:
+    """One execution of one job for one ds."""
+
+    def __init__(
+        self,
+        ds: date,
+        settings: Settings,
+        store: Store,
+        inputs: Mapping[str, list[Partition]],
+        run_id: str,
+        shard: tuple[int, int] | None = None,
+        reprocess: bool = False,
+    ) -> None:
+        self.ds, self.settings, self.store, self.inputs = ds, settings, store, inputs
+        self.run_id, self.shard, self.reprocess = run_id, shard, reprocess
+        self.as_of = end_of(ds)
+        self.started_at = datetime.now(UTC)
+        self.staged: dict[tuple[str, date], int] = {}
+        self.content_hashes: dict[tuple[str, date], str] = {}
+        self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.provenance: dict[str, Any] = {}
+        self.timings: dict[str, float] = {}
+        self._refused: list[dict[str, Any]] = []
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def files(self, table: str) -> list[Path]:
+        """Parquet files of an input: the partition of ds, or for an event table all days up to ds."""
+        return [file for partition in self.inputs[table] for file in partition.files]
+
+    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        """An input as one Arrow table."""
+        return read(table, self.files(table), columns)
+
+    def earlier(self, table: str) -> list[Partition]:
+        """The published partitions of nights before this one, oldest first."""
+        return self.inputs[f"earlier {table}"]
+
+    # -- time ------------------------------------------------------------------------------------
+
+    @property
+    def time_mode(self) -> str:
+        """`actual` for a night that really ran, `simulated` for a backfill."""
+        mode = self.settings.time.mode
+        if mode != "auto":
+            return mode
+        return "actual" if self.started_at - self.as_of < ACTUAL_WITHIN else "simulated"
+
+    @property
+    def known_at(self) -> datetime:
+        """From when the rows of this run may be used for a prediction."""
+        if self.time_mode == "actual":
+            return self.started_at
+        return self.as_of + timedelta(hours=self.settings.time.publication_delay_hours)
+
+    def provenance_values(self) -> dict[str, Any]:
+        """The columns every row carries, but for input_max_event_time, which the job knows."""
+        return {
+            "ds": self.ds,
+            "as_of": self.as_of,
+            "generated_at": self.started_at,
+            "known_at": self.known_at,
+            "run_id": self.run_id,
+        }
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def stage(self, table: str, day: date | None = None) -> Path:
+        """The run folder of an output, made on first use; nothing in it is visible before publishing."""
+        day = day or self.ds
+        self.staged.setdefault((table, day), 0)
+        folder = self.store.run_folder(table, day, self.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write(self, table: str, rows: pa.Table, day: date | None = None) -> None:
+        """Stage the rows of an output, in key order and with the contract's schema.
+
+        Provenance columns are added; `input_max_event_time` must be there, null or before `as_of`.
+        """
+        contract = TABLES[table]
+        if contract.kind == "event":
+            rows = _set_columns(rows, {"ds": day or self.ds}, contract.schema)
+        else:
+            rows = _set_columns(rows, self.provenance_values(), contract.schema)
+            self._refuse_future(table, rows)
+        absent = [name for name in contract.schema.names if name not in rows.column_names]
+        if absent:
+            raise NightmillError(f"{table} for {self.ds} lacks columns {absent}; it has {rows.column_names}")
+        rows = rows.select(contract.schema.names).cast(contract.schema)
+        rows = rows.sort_by([(key, "ascending") for key in contract.key])
+        folder = self.stage(table, day)
+        pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
+        self.staged[table, day or self.ds] = rows.num_rows
+        if contract.kind == "event":
+            self.content_hashes[table, day or self.ds] = content_hash(rows)
+
+    def wrote(self, table: str, rows: int) -> None:
+        """Say how many rows a job put into `stage(table)` itself (Spark writes its own files)."""
+        self.staged[table, self.ds] = rows
+
+    def _refuse_future(self, table: str, rows: pa.Table) -> None:
+        newest = pc.max(rows["input_max_event_time"]).as_py() if "input_max_event_time" in rows.column_names else None
+        if newest is not None and newest >= self.as_of:
+            raise NightmillError(f"{table} for {self.ds} was made from an event at {newest}, not before {self.as_of}")
+
+    def kept(self, table: str) -> bool:
+        """Whether an output is left as it was published (an event table whose day had arrived before)."""
+        return TABLES[table].kind == "event" and self.store.published(table, self.ds) is not None
+
+    def staged_files(self, table: str) -> list[Path]:
+        """The staged Parquet files of an output, all days."""
+        folders = [self.store.run_folder(t, day, self.run_id) for t, day in self.staged if t == table]
+        return [file for folder in folders for file in sorted(folder.glob("part-*.parquet"))]
+
+    # -- accounts --------------------------------------------------------------------------------
+
+    def quarantine(
+        self, entity_id: str, reason: str, detail: str, raw: str | None = None, generation_key: str | None = None
+    ) -> None:
+        """Refuse one row, with a reason from the enum and the raw text."""
+        if reason not in REFUSALS:
+            raise ValueError(f"{reason!r} is not a refusal reason; they are {REFUSALS}")
+        self._refused.append(
+            {"entity_id": entity_id, "reason": reason, "detail": detail, "raw": raw, "generation_key": generation_key}
+        )
+
+    def quarantined_by_reason(self) -> dict[str, int]:
+        """How many rows were refused, by reason."""
+        return dict(Counter(row["reason"] for row in self._refused))
+
+    def write_quarantine(self, job: str, table: str) -> None:
+        """Put the refused rows beside the run they would have been in."""
+        if not self._refused:
+            return
+        same = {"ds": self.ds, "job": job, "table": table, "run_id": self.run_id}
+        rows = pa.Table.from_pylist([row | same for row in self._refused], QUARANTINE_SCHEMA)
+        pq.write_table(rows, self.stage(table) / QUARANTINE)
+
+    def count(self, **amounts: int) -> None:
+        """Add to the counters of the manifest (requests, cached, output_tokens ...)."""
+        self.counts.update(amounts)
+
+    def note(self, sentence: str) -> None:
+        """Say something that belongs on the console and in the manifest."""
+        self.notes.append(sentence)
+        print(sentence, file=sys.stderr, flush=True)
+
+    def progress(self, total: int, description: str, unit: str = "row") -> Progress:
+        """A progress bar for this job."""
+        return Progress(total, f"{self.ds} {description}", unit)
+
+
+def _set_columns(rows: pa.Table, values: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    for name, value in values.items():
+        column = pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
+        if name in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        else:
+            rows = rows.append_column(name, column)
+    return rows
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Hash of the rows themselves: equal rows in the same order give the same hash."""
+    digest = hashlib.sha256()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    digest.update(sink.getvalue())
+    return digest.hexdigest()
