@@ -1,0 +1,201 @@
+"""The `nightmill` command.
+
+Jobs are imported only when they are run, and heavy libraries only where their work starts, so that a night
+in which nothing changed costs next to nothing.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from feature_store.errors import NightmillError, UsageError
+from feature_store.settings import Settings, load_settings
+from jobs.step import Job, Outcome, execute
+
+# The way of the data, in order.
+CHAIN = (
+    "ingest",
+    "profile_items",
+    "profile_users",
+    "embed",
+    "simulate_cold_start",
+    "build_features",
+    "fit_recall",
+    "train_ranker",
+    "recommend",
+    "evaluate",
+)
+
+
+def load_job(name: str) -> Job:
+    """The job of that name; its file is jobs/<name>.py."""
+    job: Job = importlib.import_module(f"jobs.{name}").JOB
+    return job
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def parse_ds(text: str) -> date:
+    """A logical date; the error says what one looks like."""
+    try:
+        if len(text) != 10:
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 1998-01-07") from None
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """A shard k/N with 1 <= k <= N, as (k, N)."""
+    k, _, n = text.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard like 1/4")
+    return int(k), int(n)
+
+
+def build_parser() -> Parser:
+    """Every sub-command and its arguments."""
+    parser = Parser(prog="nightmill", description="A language model's knowledge for a recommender, made at night.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in CHAIN:
+        job = commands.add_parser(name, help=f"one step: {name.replace('_', ' ')}")
+        job.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
+        job.add_argument("--shard", type=parse_shard, help="k/N: answer only this share of the requests, publish nothing")
+        job.add_argument("--reprocess", action="store_true", help="run even if nothing changed")
+    chain = commands.add_parser("run", help="all steps in order, without Airflow")
+    chain.add_argument("--ds", type=parse_ds, action="append", help="logical date (may be given several times)")
+    chain.add_argument("--from", dest="first", type=parse_ds, help="first date of a range")
+    chain.add_argument("--to", dest="last", type=parse_ds, help="last date of a range")
+    sql = commands.add_parser("sql", help="DuckDB over every published table")
+    sql.add_argument("query")
+    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    commands.add_parser("status", help="what is published, how fresh, what it cost")
+    commands.add_parser("prepare", help="fetch and verify the default models and data")
+    commands.add_parser("stop", help="stop the model server this data root has running")
+    return parser
+
+
+def _say(outcome: Outcome) -> None:
+    if outcome.nothing_to_do:
+        what = "nothing to do: its inputs are those of the published run"
+    else:
+        counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in sorted(outcome.counts.items()))
+        what = f"done in {outcome.seconds:.1f} s" + (f" ({counts})" if counts else "")
+    print(f"{outcome.ds} {outcome.job}: {what}", flush=True)
+
+
+def _dates(arguments: argparse.Namespace) -> list[date]:
+    if bool(arguments.first) != bool(arguments.last):
+        raise UsageError("--from and --to go together")
+    dates = list(arguments.ds or [])
+    if arguments.first:
+        if arguments.last < arguments.first:
+            raise UsageError(f"--to {arguments.last} is before --from {arguments.first}")
+        dates += [arguments.first + timedelta(days=n) for n in range((arguments.last - arguments.first).days + 1)]
+    if not dates:
+        raise UsageError("run needs --ds D, or --from D --to D")
+    return dates
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.llm.server import stop_server
+
+    started = time.monotonic()
+    dates = _dates(arguments)
+    try:
+        for ds in dates:
+            for name in CHAIN:
+                _say(execute(load_job(name), ds, settings))
+    finally:
+        stop_server(settings.data_root)
+    print(f"{len(dates)} dates in {time.monotonic() - started:.0f} s; report: {settings.data_root / 'report.html'}")
+
+
+def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.sql import query
+
+    print(query(settings.data_root, arguments.query, arguments.format))
+
+
+def _status(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.partitions import Store
+    from jobs.status import render_status
+
+    print(render_status(Store(settings.data_root)))
+
+
+def _prepare(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.assets import prepare
+
+    prepare(settings)
+
+
+def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.llm.server import stop_server
+
+    print("stopped the model server" if stop_server(settings.data_root) else "no model server is running")
+
+
+COMMANDS = {"run": _run, "sql": _sql, "status": _status, "prepare": _prepare, "stop": _stop}
+
+
+def check_data_root(root: Path) -> None:
+    """Refuse a data root that cannot be written, before any work is done."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe = root / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise NightmillError(
+            f"data root {root} cannot be written ({error.strerror}): set NIGHTMILL_DATA to a folder that can"
+        ) from None
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Run one command; errors are raised, not printed."""
+    arguments = build_parser().parse_args(argv)
+    settings = load_settings()
+    check_data_root(settings.data_root)
+    if arguments.command in COMMANDS:
+        COMMANDS[arguments.command](arguments, settings)
+        return
+    job = load_job(arguments.command)
+    if arguments.shard and not job.shardable:
+        raise UsageError(f"{job.name} cannot be sharded: only steps that ask a model can")
+    _say(execute(job, arguments.ds, settings, arguments.shard, arguments.reprocess))
+
+
+def main() -> NoReturn:
+    """Entry point: one line for an error a person can act on, and the exit code of its kind."""
+    try:
+        run()
+    except NightmillError as error:
+        print(f"nightmill: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+            raise
+        where = error.filename or "the data root or the temporary folder"
+        print(f"nightmill: {where}: {error.strerror}; nothing was published, free it and run again", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("nightmill: interrupted; nothing half-done was published", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+import json
+import multiprocessing
+from datetime import date
+
+import pytest
+
+from feature_store.errors import NightmillError
+from feature_store.partitions import Store, read, write_atomically
+
+DAY = date(2026, 1, 1)
+
+
+def _complete_run(store, table, ds, run_id):
+    folder = store.run_folder(table, ds, run_id)
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"fingerprint": run_id}))
+
+
+def test_a_run_is_invisible_until_it_is_published(tmp_path):
+    store = Store(tmp_path)
+    _complete_run(store, "items", DAY, "a")
+    assert store.published("items", DAY) is None
+    store.publish("items", DAY, "a")
+    assert store.published("items", DAY).run_id == "a"
+
+
+def test_publishing_again_moves_the_pointer_and_leaves_the_old_run(tmp_path):
+    store = Store(tmp_path)
+    for run_id in ("a", "b"):
+        _complete_run(store, "items", DAY, run_id)
+        store.publish("items", DAY, run_id)
+    assert store.published("items", DAY).run_id == "b"
+    assert store.run_folder("items", DAY, "a").is_dir()
+
+
+def test_partitions_are_oldest_first_and_stop_at_until(tmp_path):
+    store = Store(tmp_path)
+    for day in (3, 1, 2):
+        _complete_run(store, "items", date(2026, 1, day), "r")
+        store.publish("items", date(2026, 1, day), "r")
+    assert [p.ds.day for p in store.partitions("items")] == [1, 2, 3]
+    assert [p.ds.day for p in store.partitions("items", until=date(2026, 1, 2))] == [1, 2]
+
+
+def test_a_damaged_pointer_is_named(tmp_path):
+    store = Store(tmp_path)
+    pointer = store.folder("items", DAY) / "published.json"
+    write_atomically(pointer, "{")
+    with pytest.raises(NightmillError, match=r"published\.json is damaged"):
+        store.published("items", DAY)
+
+
+def test_reading_no_files_gives_the_schema():
+    assert read("items", []).schema.names[:2] == ["item_id", "title"]
+    assert read("items", [], ["title"]).num_rows == 0
+
+
+def _hold(root, held, release):
+    with Store(root).lock("job"):
+        held.set()
+        release.wait(20)
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, held, release))
+    holder.start()
+    assert held.wait(20)
+    holder.kill()
+    holder.join()
+    with Store(tmp_path).lock("job"):
+        pass
