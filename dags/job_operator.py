@@ -1,0 +1,51 @@
+"""The one operator of these DAGs: it runs `nightmill <job> --ds <ds>` and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# A second try meets the same settings, the same data and the same budget.
+FINAL_EXIT_CODES = {
+    2: "wrong usage or settings",
+    3: "a quality gate refused to publish",
+    4: "the token budget is used up",
+}
+
+
+class JobOperator(BaseOperator):
+    """Run one Nightmill job for the logical date of its DAG run.
+
+    The command is a list of arguments handed to the operating system, never a shell string, so no value
+    that Airflow renders can be more than one argument. Exit codes 2, 3 and 4 fail the task at once; any
+    other failure is left to the task's retries.
+    """
+
+    template_fields = ("command",)
+
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.command = ["nightmill", job, "--ds", "{{ ds }}"]
+
+    def execute(self, context: Context) -> None:
+        """Run the command, its output in the task's log; raises AirflowException when it does not exit 0."""
+        self.hook = SubprocessHook()
+        # Unbuffered, so that the log shows the job's lines in the order and at the time they were written.
+        result = self.hook.run_command(self.command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=os.getcwd())
+        if result.exit_code == 0:
+            return
+        said = f"`{' '.join(self.command)}` exited with {result.exit_code}: {result.output}"
+        if reason := FINAL_EXIT_CODES.get(result.exit_code):
+            raise AirflowFailException(f"{said}\nNot tried again: {reason}.")
+        raise AirflowException(said)
+
+    def on_kill(self) -> None:
+        """Stop the job when its task is stopped from the UI or times out."""
+        self.hook.send_sigterm()

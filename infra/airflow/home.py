@@ -1,0 +1,123 @@
+"""Where the embedded Airflow lives and how it is configured: one AIRFLOW_HOME under the data root.
+
+`make nightly` and `make airflow` share it, so a night that ran from the command line is green in the UI.
+It listens on the loopback interface only and takes every visitor for an administrator; a shared Airflow is
+configured by the people who run it and needs only the DAG folder and the `generation` pool.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feature_store.errors import NightmillError
+from feature_store.settings import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+POOLS = {"generation": 1}
+
+
+def airflow_home(data_root: Path) -> Path:
+    """The AIRFLOW_HOME of a data root, created if missing; NightmillError when it cannot be written."""
+    home = data_root.expanduser().resolve() / "airflow"
+    try:
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NightmillError(
+            f"cannot create {home}: {error.strerror}; set NIGHTMILL_DATA to a folder that can be written"
+        ) from None
+    return home
+
+
+def free_port(first: int = DEFAULT_PORT, tries: int = 100) -> int:
+    """The first port from `first` on that nothing on this machine listens to."""
+    for port in range(first, first + tries):
+        with socket.socket() as probe:
+            # The server itself reuses an address in TIME_WAIT; a probe that did not would skip it.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise NightmillError(f"no free port between {first} and {first + tries - 1}; stop what listens there")
+
+
+def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedule: bool) -> dict[str, str]:
+    """The variables every Airflow process of this home is started with.
+
+    Variables of another Airflow on this machine are dropped: its database must never be touched. on_schedule:
+    whether the scheduler also starts the runs that the timetable asks for, or only those it is told to run.
+    """
+    base = f"http://{HOST}:{port}"
+    own = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(max(2, min(8, os.cpu_count() or 2))),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": base,
+        # Made anew at each start and handed on in memory: nothing secret is written to the data root.
+        "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(on_schedule),
+        # The next task starts this long after the one before it, at most.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    kept = {name: value for name, value in environ.items() if not name.startswith("AIRFLOW")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
+    return {**kept, "PATH": path, "NIGHTMILL_DATA": str(home.parent), **own}
+
+
+def migrate(home: Path, env: Mapping[str, str]) -> None:
+    """Create or upgrade the database, once per version of Airflow (it takes ten seconds)."""
+    stamp = home / "database-version"
+    wanted = version("apache-airflow-core")
+    if stamp.exists() and stamp.read_text("utf-8") == wanted:
+        return
+    log = home / "logs" / "migrate.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        code = subprocess.run(command, env=dict(env), stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    if code != 0:
+        raise NightmillError(f"Airflow could not prepare its database in {home} (exit {code}); see {log}")
+    stamp.write_text(wanted, "utf-8")
+
+
+def lock(home: Path, wait_seconds: float = 20.0) -> int:
+    """Take the lock that keeps two schedulers off one home; returns the descriptor that holds it.
+
+    The services inherit the descriptor, so the lock outlives a killed parent until its services have stopped.
+    """
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise NightmillError(
+                    f"another `make nightly` or `make airflow` is running on {home}; stop it, then try again"
+                ) from None
+            time.sleep(0.5)

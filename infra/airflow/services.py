@@ -1,0 +1,116 @@
+"""Airflow's processes: started together, watched together, and all gone when their `with` block ends."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from feature_store.errors import NightmillError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+# No triggerer: no task of these DAGs defers. No log server: the UI reads the logs from the same disk.
+COMMANDS = {
+    "api-server": ["api-server"],
+    "dag-processor": ["dag-processor"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+}
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+libc = ctypes.CDLL(None)
+
+
+def _stop_with_parent() -> None:
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Services:
+    """The api-server, the dag-processor and the scheduler of one Airflow home.
+
+    Each leads a session of its own, so that Ctrl-C reaches only this process, which then stops them in order.
+    Whatever they started and lost (a job whose task was killed, a model server that a job left for the next
+    one) becomes a child of this process and is stopped with them.
+    """
+
+    def __init__(self, home: Path, env: Mapping[str, str], lock: int) -> None:
+        self.home = home
+        self.env = dict(env)
+        self.lock = lock
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        for name, command in COMMANDS.items():
+            with self.log(name).open("ab") as output:
+                self.processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "airflow", *command],
+                    env=self.env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(self.lock,),
+                    preexec_fn=_stop_with_parent,
+                )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def log(self, name: str) -> Path:
+        """The file a service writes to."""
+        return self.home / "logs" / f"{name}.log"
+
+    def check(self) -> None:
+        """Raise NightmillError naming the first service that has stopped by itself."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise NightmillError(
+                    f"Airflow's {name} stopped with exit code {process.returncode}; see {self.log(name)}"
+                )
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Ask every process to stop, then make it; returns when none is left.
+
+        The api-server goes last: jobs that are being stopped still report to it.
+        """
+        with _signals_ignored():
+            server = self.processes.get("api-server")
+            spared = {server.pid} if server else set()
+            self._send(signal.SIGTERM, spared, grace_seconds)
+            self._send(signal.SIGTERM, set(), grace_seconds)
+            while self._send(signal.SIGKILL, set(), grace_seconds):
+                pass
+            for process in self.processes.values():
+                process.wait()
+
+    def _send(self, number: int, spared: set[int], timeout: float) -> int:
+        """Signal every descendant but the spared and wait for them; returns how many there were."""
+        found = [child for child in psutil.Process().children(recursive=True) if child.pid not in spared]
+        for child in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+        psutil.wait_procs(found, timeout=timeout)
+        return len(found)
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
