@@ -90,7 +90,9 @@ class Store:
 
     def partitions(self, table: str, until: date | None = None) -> list[Partition]:
         """The published partitions of a table with ds <= until, oldest first."""
-        days = sorted(date.fromisoformat(p.parent.name[3:]) for p in self.tables.glob(f"{table}/ds=*/{POINTER}"))
+        days = sorted(
+            date.fromisoformat(p.parent.name[3:]) for p in self.tables.glob(f"{table}/ds=*/{POINTER}")
+        )
         found = (self.published(table, day) for day in days if until is None or day <= until)
         return [partition for partition in found if partition is not None]
 
@@ -119,7 +121,9 @@ def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.
         schema = pa.schema([schema.field(name) for name in columns])
     if not files:
         return schema.empty_table()
-    return pa.concat_tables(pq.read_table(file, columns=schema.names, partitioning=None) for file in files).cast(schema)
+    return pa.concat_tables(
+        pq.read_table(file, columns=schema.names, partitioning=None) for file in files
+    ).cast(schema)
 
 
 def sync(path: Path) -> None:

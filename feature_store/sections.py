@@ -7,7 +7,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # Attributes of a person that are neither read nor inferred (GDPR article 9 and the obvious two).
-PROTECTED = {"age", "gender", "sex", "ethnicity", "race", "religion", "health", "politics", "sexual_orientation"}
+PROTECTED = {
+    "age",
+    "gender",
+    "sex",
+    "ethnicity",
+    "race",
+    "religion",
+    "health",
+    "politics",
+    "sexual_orientation",
+}
 
 
 class Section(BaseModel):

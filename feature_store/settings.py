@@ -72,5 +72,7 @@ def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         variable = "NIGHTMILL_" + "__".join(str(part).upper() for part in problem["loc"])
-        return f"unknown setting {key} (in a settings file, or as {variable}); infra/settings/default.toml lists all"
+        return (
+            f"unknown setting {key} (in a file, or as {variable}); infra/settings/default.toml lists them all"
+        )
     return f"setting {key}: {problem['msg']} (got {problem['input']!r})"

@@ -67,15 +67,21 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def build_parser() -> Parser:
     """Every sub-command and its arguments."""
-    parser = Parser(prog="nightmill", description="A language model's knowledge for a recommender, made at night.")
+    parser = Parser(
+        prog="nightmill", description="A language model's knowledge for a recommender, made at night."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in CHAIN:
         job = commands.add_parser(name, help=f"one step: {name.replace('_', ' ')}")
         job.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
-        job.add_argument("--shard", type=parse_shard, help="k/N: answer only this share of the requests, publish nothing")
+        job.add_argument(
+            "--shard", type=parse_shard, help="k/N: answer only this share of the requests, publish nothing"
+        )
         job.add_argument("--reprocess", action="store_true", help="run even if nothing changed")
     chain = commands.add_parser("run", help="all steps in order, without Airflow")
-    chain.add_argument("--ds", type=parse_ds, action="append", help="logical date (may be given several times)")
+    chain.add_argument(
+        "--ds", type=parse_ds, action="append", help="logical date (may be given several times)"
+    )
     chain.add_argument("--from", dest="first", type=parse_ds, help="first date of a range")
     chain.add_argument("--to", dest="last", type=parse_ds, help="last date of a range")
     sql = commands.add_parser("sql", help="DuckDB over every published table")
@@ -91,7 +97,9 @@ def _say(outcome: Outcome) -> None:
     if outcome.nothing_to_do:
         what = "nothing to do: its inputs are those of the published run"
     else:
-        counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in sorted(outcome.counts.items()))
+        counts = ", ".join(
+            f"{value:,} {name.replace('_', ' ')}" for name, value in sorted(outcome.counts.items())
+        )
         what = f"done in {outcome.seconds:.1f} s" + (f" ({counts})" if counts else "")
     print(f"{outcome.ds} {outcome.job}: {what}", flush=True)
 
@@ -103,24 +111,29 @@ def _dates(arguments: argparse.Namespace) -> list[date]:
     if arguments.first:
         if arguments.last < arguments.first:
             raise UsageError(f"--to {arguments.last} is before --from {arguments.first}")
-        dates += [arguments.first + timedelta(days=n) for n in range((arguments.last - arguments.first).days + 1)]
+        dates += [
+            arguments.first + timedelta(days=n) for n in range((arguments.last - arguments.first).days + 1)
+        ]
     if not dates:
         raise UsageError("run needs --ds D, or --from D --to D")
     return dates
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> None:
+    dates = _dates(arguments)
     from jobs.llm.server import stop_server
 
     started = time.monotonic()
-    dates = _dates(arguments)
     try:
         for ds in dates:
             for name in CHAIN:
                 _say(execute(load_job(name), ds, settings))
     finally:
         stop_server(settings.data_root)
-    print(f"{len(dates)} dates in {time.monotonic() - started:.0f} s; report: {settings.data_root / 'report.html'}")
+    print(
+        f"{len(dates)} dates in {time.monotonic() - started:.0f} s; "
+        f"report: {settings.data_root / 'report.html'}"
+    )
 
 
 def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -189,7 +202,10 @@ def main() -> NoReturn:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise
         where = error.filename or "the data root or the temporary folder"
-        print(f"nightmill: {where}: {error.strerror}; nothing was published, free it and run again", file=sys.stderr)
+        print(
+            f"nightmill: {where}: {error.strerror}; nothing was published, free it and run again",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         print("nightmill: interrupted; nothing half-done was published", file=sys.stderr)

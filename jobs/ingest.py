@@ -5,14 +5,13 @@ Every day up to ds becomes one partition of `interactions`; a day that is publis
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.errors import NightmillError, UsageError
+from feature_store.errors import UsageError
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs import sources
@@ -75,9 +74,9 @@ def _stamped(rows: pa.Table, newest: datetime | None) -> pa.Table:
 def source_hash(settings: Settings) -> dict[str, Any]:
     """Hash of the raw files' bytes."""
     hashes = {}
-    for path in sources.files(settings):
+    for role, path in sources.files(settings).items():
         with open(path, "rb") as handle:
-            hashes[Path(path).name] = hashlib.file_digest(handle, "sha256").hexdigest()
+            hashes[role] = hashlib.file_digest(handle, "sha256").hexdigest()
     return hashes
 
 

@@ -131,9 +131,15 @@ class Night:
         self.staged[table, self.ds] = rows
 
     def _refuse_future(self, table: str, rows: pa.Table) -> None:
-        newest = pc.max(rows["input_max_event_time"]).as_py() if "input_max_event_time" in rows.column_names else None
+        newest = (
+            pc.max(rows["input_max_event_time"]).as_py()
+            if "input_max_event_time" in rows.column_names
+            else None
+        )
         if newest is not None and newest >= self.as_of:
-            raise NightmillError(f"{table} for {self.ds} was made from an event at {newest}, not before {self.as_of}")
+            raise NightmillError(
+                f"{table} for {self.ds} was made from an event at {newest}, not before {self.as_of}"
+            )
 
     def kept(self, table: str) -> bool:
         """Whether an output is left as it was published (an event table whose day had arrived before)."""
@@ -147,13 +153,24 @@ class Night:
     # -- accounts --------------------------------------------------------------------------------
 
     def quarantine(
-        self, entity_id: str, reason: str, detail: str, raw: str | None = None, generation_key: str | None = None
+        self,
+        entity_id: str,
+        reason: str,
+        detail: str,
+        raw: str | None = None,
+        generation_key: str | None = None,
     ) -> None:
         """Refuse one row, with a reason from the enum and the raw text."""
         if reason not in REFUSALS:
             raise ValueError(f"{reason!r} is not a refusal reason; they are {REFUSALS}")
         self._refused.append(
-            {"entity_id": entity_id, "reason": reason, "detail": detail, "raw": raw, "generation_key": generation_key}
+            {
+                "entity_id": entity_id,
+                "reason": reason,
+                "detail": detail,
+                "raw": raw,
+                "generation_key": generation_key,
+            }
         )
 
     def quarantined_by_reason(self) -> dict[str, int]:

@@ -37,7 +37,8 @@ class Progress:
         seconds = max(self._last_line - self._started, 1e-9)
         rate = self.done / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
-        text = f"{self.description}: {self.done:,}/{self.total:,} {self.unit}s, {rate:,.1f}/s, {left:,.0f} s left"
+        share = f"{self.done:,}/{self.total:,} {self.unit}s"
+        text = f"{self.description}: {share}, {rate:,.1f}/s, {left:,.0f} s left"
         print(text + (f", {self.extra}" if self.extra else ""), file=sys.stderr, flush=True)
 
     def __enter__(self) -> "Progress":

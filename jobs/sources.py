@@ -48,7 +48,9 @@ def folder(settings: Settings) -> Path:
     path = resolve_dataset(location, settings) if location in DATASETS else Path(location).expanduser()
     if not path.is_dir():
         known = ", ".join(sorted(DATASETS))
-        raise NightmillError(f"source {path} is not a folder: set source.location to one, or to a built-in set ({known})")
+        raise NightmillError(
+            f"source {path} is not a folder: set source.location to one, or to a built-in set ({known})"
+        )
     return path
 
 
@@ -120,10 +122,14 @@ def _require(frame: pd.DataFrame, path: Path, **columns: str) -> None:
             raise SettingsError(f"source.{setting} = {name!r} is not a column of {path}; it has {has}")
 
 
-def _refuse(frame: pd.DataFrame, path: Path, bad: pd.Series, problem: str, refused: list[Refused]) -> pd.DataFrame:
+def _refuse(
+    frame: pd.DataFrame, path: Path, bad: pd.Series, problem: str, refused: list[Refused]
+) -> pd.DataFrame:
     for row in frame[bad].to_dict("records"):
         line = row.pop(LINE)
-        refused.append(Refused(f"{path.name}:{line}", problem, json.dumps(row, default=str, ensure_ascii=False)))
+        refused.append(
+            Refused(f"{path.name}:{line}", problem, json.dumps(row, default=str, ensure_ascii=False))
+        )
     return frame[~bad]
 
 
@@ -132,14 +138,30 @@ def _text(column: pd.Series) -> pd.Series:
 
 
 def _events(frame: pd.DataFrame, path: Path, source: Source, refused: list[Refused]) -> pd.DataFrame:
-    _require(frame, path, user=source.user, item=source.item, time=source.time, event=source.event, value=source.value)
+    _require(
+        frame,
+        path,
+        user=source.user,
+        item=source.item,
+        time=source.time,
+        event=source.event,
+        value=source.value,
+    )
     for name in (source.user, source.item):
         frame = _refuse(frame, path, _text(frame[name]).isna(), f"{name} is empty", refused)
     if source.event and source.keep_events:
         frame = frame[frame[source.event].isin(source.keep_events)]
     moment = _moments(frame[source.time])
-    frame = _refuse(frame, path, moment.isna(), f"{source.time} is not a time (seconds since 1970, or a timestamp)", refused)
-    weight = pd.to_numeric(frame[source.value], errors="coerce") if source.value else pd.Series(1.0, frame.index)
+    frame = _refuse(
+        frame,
+        path,
+        moment.isna(),
+        f"{source.time} is not a time (seconds since 1970, or a timestamp)",
+        refused,
+    )
+    weight = (
+        pd.to_numeric(frame[source.value], errors="coerce") if source.value else pd.Series(1.0, frame.index)
+    )
     frame = _refuse(frame, path, weight.isna(), f"{source.value} is not a number", refused)
     events = pd.DataFrame(
         {
@@ -175,7 +197,9 @@ def _items(frame: pd.DataFrame, path: Path, source: Source, refused: list[Refuse
     _require(frame, path, **{f"item_attributes[{n}]": name for n, name in enumerate(source.item_attributes)})
     frame = _refuse(frame, path, _text(frame[source.item]).isna(), f"{source.item} is empty", refused)
     repeated = _text(frame[source.item]).duplicated(keep="last")
-    frame = _refuse(frame, path, repeated, f"{source.item} stands again further down; the last row counts", refused)
+    frame = _refuse(
+        frame, path, repeated, f"{source.item} stands again further down; the last row counts", refused
+    )
     identity = _text(frame[source.item])
     return pd.DataFrame(
         {
@@ -194,7 +218,9 @@ def _categories(frame: pd.DataFrame, source: Source) -> pd.Series:
         return pd.Series([[] for _ in range(len(frame))], frame.index, dtype=object)
     separator = source.categories_separator
     return frame[source.categories].map(
-        lambda value: [part.strip() for part in str(value).split(separator) if part.strip()] if pd.notna(value) else []
+        lambda value: (
+            [part.strip() for part in str(value).split(separator) if part.strip()] if pd.notna(value) else []
+        )
     )
 
 

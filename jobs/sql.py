@@ -32,7 +32,9 @@ def query(root: Path, sql: str, output: str = "table") -> str:
 
 def _text(columns: list[str], rows: list[tuple[object, ...]], output: str) -> str:
     if output == "json":
-        return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, ensure_ascii=False)
+        return json.dumps(
+            [dict(zip(columns, row, strict=True)) for row in rows], default=str, ensure_ascii=False
+        )
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(columns)

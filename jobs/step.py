@@ -38,7 +38,8 @@ class Job:
     """One nightly step.
 
     settings: sections that change the result, part of the fingerprint. fingerprint: anything else that
-    does (prompt hash, model revision, hash of raw files).
+    does (prompt hash, model revision, hash of raw files). after: what is left to do once everything is
+    published, such as a report.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Job:
     settings: tuple[str, ...] = ()
     fingerprint: Callable[[Settings], Any] | None = None
     shardable: bool = False
+    after: Callable[[Night], None] | None = None
 
 
 @dataclass
@@ -106,7 +108,9 @@ def fingerprint(job: Job, ds: date, settings: Settings, inputs: Mapping[str, lis
             "ds": ds,
             "code": code_version(),
             "inputs": {name: [(p.ds, p.fingerprint) for p in parts] for name, parts in inputs.items()},
-            "settings": {name: getattr(settings, name).model_dump(mode="json") for name in (*job.settings, "time")},
+            "settings": {
+                name: getattr(settings, name).model_dump(mode="json") for name in (*job.settings, "time")
+            },
             "extra": job.fingerprint(settings) if job.fingerprint else None,
         }
     )
@@ -146,6 +150,8 @@ def execute(
             raise
     if shard is None:
         catalog.rewrite(store)
+        if job.after is not None:
+            job.after(night)
     return Outcome(job.name, ds, False, time.monotonic() - started, dict(night.counts), tuple(night.notes))
 
 
@@ -154,16 +160,23 @@ def _new_run_id() -> str:
 
 
 def _publish(job: Job, night: Night, wanted: str, seconds: float) -> None:
-    missing = [table for table in job.outputs if (table, night.ds) not in night.staged and not night.kept(table)]
+    missing = [
+        table for table in job.outputs if (table, night.ds) not in night.staged and not night.kept(table)
+    ]
     if missing:
-        raise NightmillError(f"{job.name} for {night.ds} wrote no {', '.join(missing)}; this is a defect of the job")
+        raise NightmillError(
+            f"{job.name} for {night.ds} wrote no {', '.join(missing)}; this is a defect of the job"
+        )
     gate_seconds = time.monotonic()
     for table in job.outputs:
         staged = night.staged_files(table)
-        if staged and (failures := gates.check(TABLES[table], staged, night.ds, night.run_id, night.store.root)):
+        if staged and (
+            failures := gates.check(TABLES[table], staged, night.ds, night.run_id, night.store.root)
+        ):
             raise GateRefused(f"{table} for {night.ds} was not published: " + "; ".join(failures))
     night.timings["gate"] = time.monotonic() - gate_seconds
-    night.write_quarantine(job.name, job.outputs[0])
+    # Not beside an event table: a day that is published already has no new run to put them in.
+    night.write_quarantine(job.name, next(t for t in job.outputs if TABLES[t].kind == "snapshot"))
     for (table, day), rows in night.staged.items():
         manifest = _manifest(job, night, table, day, rows, wanted, seconds)
         folder = night.store.run_folder(table, day, night.run_id)

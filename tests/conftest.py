@@ -1,4 +1,4 @@
-"""Fixtures every test may use: settings over an empty data root, and a small source that can be read by eye."""
+"""Fixtures every test may use: settings over an empty data root, and a source small enough to read by eye."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -12,7 +12,9 @@ def test_defaults_load_and_paths_are_absolute():
 
 
 def test_environment_overrides_by_section_and_key():
-    settings = load_settings({"NIGHTMILL_RECALL__FACTORS": "8", "NIGHTMILL_GENERATION__HTTP__URL": "http://x/v1"})
+    settings = load_settings(
+        {"NIGHTMILL_RECALL__FACTORS": "8", "NIGHTMILL_GENERATION__HTTP__URL": "http://x/v1"}
+    )
     assert settings.recall.factors == 8
     assert settings.generation.http.url == "http://x/v1"
 

@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, date, datetime
 
+import pyarrow.parquet as pq
 import pytest
 
 from feature_store.errors import NightmillError, SettingsError, UsageError
@@ -20,7 +21,10 @@ def test_each_day_is_one_partition_with_the_events_of_that_day(make_settings):
     outcome = execute(JOB, SECOND, settings)
     store = Store(settings.data_root)
     assert not outcome.nothing_to_do
-    assert [(r["user_id"], r["item_id"]) for r in _rows(store, "interactions", FIRST)] == [("ann", "m1"), ("ann", "m2")]
+    assert [(r["user_id"], r["item_id"]) for r in _rows(store, "interactions", FIRST)] == [
+        ("ann", "m1"),
+        ("ann", "m2"),
+    ]
     second = _rows(store, "interactions", SECOND)
     assert [(r["item_id"], r["weight"], r["event_time"]) for r in second] == [
         ("m1", 4.0, datetime(1998, 1, 2, tzinfo=UTC)),
@@ -75,9 +79,7 @@ def test_malformed_rows_are_quarantined_with_file_and_line(make_settings, source
         file.write("ann\tm1\n\tm1\t3\t883612900\nann\tm1\tlots\t883612900\nann\tm1\t3\tnoon\n")
     settings = make_settings()
     execute(JOB, SECOND, settings)
-    published = Store(settings.data_root).published("interactions", SECOND)
-    import pyarrow.parquet as pq
-
+    published = Store(settings.data_root).published("items", SECOND)
     rows = pq.read_table(published.quarantine).to_pylist()
     assert {(row["entity_id"], row["detail"].split(" is ")[0]) for row in rows} == {
         ("tiny.inter:6", "2 fields, not 4"),
@@ -96,7 +98,9 @@ def test_a_ds_before_the_data_says_when_the_data_begins(make_settings):
 def test_a_missing_source_and_a_missing_column_are_named(make_settings, tmp_path):
     with pytest.raises(NightmillError, match="nowhere is not a folder"):
         execute(JOB, FIRST, make_settings(SOURCE__LOCATION=str(tmp_path / "nowhere")))
-    with pytest.raises(SettingsError, match=r"source\.value = 'stars' is not a column of .*tiny\.inter; it has user_id"):
+    with pytest.raises(
+        SettingsError, match=r"source\.value = 'stars' is not a column of .*tiny\.inter; it has user_id"
+    ):
         execute(JOB, FIRST, make_settings(SOURCE__VALUE="stars"))
 
 

@@ -38,7 +38,9 @@ def test_a_table_is_drawn(root):
     assert "Toy Story" in query(root, "SELECT title FROM items ORDER BY item_id LIMIT 1")
 
 
-@pytest.mark.parametrize("sql", ["SELECT FROM", "SELECT * FROM nothing", "DROP VIEW items", "CREATE TABLE t (a INT)"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT FROM", "SELECT * FROM nothing", "DROP VIEW items", "CREATE TABLE t (a INT)"]
+)
 def test_a_query_that_cannot_be_run_is_one_line(root, sql):
     with pytest.raises(UsageError) as caught:
         query(root, sql)
@@ -47,4 +49,4 @@ def test_a_query_that_cannot_be_run_is_one_line(root, sql):
 
 def test_the_catalogue_opens_in_plain_duckdb(root):
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
-        assert connection.sql("SELECT count(*) FROM items").fetchone() == (4,)
+        assert connection.sql("SELECT count(*) FROM items").fetchall() == [(4,)]

@@ -53,7 +53,9 @@ def test_a_night_publishes_with_provenance_and_a_manifest(settings):
 
 def test_known_at_is_as_of_plus_the_delay_in_a_backfill(settings):
     seen = []
-    execute(replace(_write(), run=lambda night: (seen.append(night.known_at), _write().run(night))), DS, settings)
+    execute(
+        replace(_write(), run=lambda night: (seen.append(night.known_at), _write().run(night))), DS, settings
+    )
     assert seen == [datetime(1998, 1, 3, 6, tzinfo=UTC)]
 
 
@@ -92,7 +94,9 @@ def test_a_crash_after_staging_leaves_the_published_run_and_no_files(settings):
 
 def test_a_refused_gate_publishes_nothing(settings, monkeypatch):
     monkeypatch.setattr("jobs.step.gates.check", lambda *_: ["embedding: 1 row is odd (ann)"])
-    with pytest.raises(GateRefused, match=r"user_embeddings for 1998-01-02 was not published: embedding: 1 row is odd"):
+    with pytest.raises(
+        GateRefused, match=r"user_embeddings for 1998-01-02 was not published: embedding: 1 row is odd"
+    ):
         execute(_write(), DS, settings)
     assert Store(settings.data_root).published("user_embeddings", DS) is None
 
@@ -104,7 +108,9 @@ def test_a_missing_column_is_named(settings):
 
 
 def test_a_shard_publishes_nothing(settings):
-    outcome = execute(replace(_write(), run=lambda night: night.count(requests=2)), DS, settings, shard=(1, 2))
+    outcome = execute(
+        replace(_write(), run=lambda night: night.count(requests=2)), DS, settings, shard=(1, 2)
+    )
     assert outcome.counts == {"requests": 2}
     assert Store(settings.data_root).published("user_embeddings", DS) is None
 
