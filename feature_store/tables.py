@@ -4,7 +4,7 @@ Parquet schemas, DuckDB views, Spark schemas and Great Expectations suites are m
 A new feature is one column in a transform and one line here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -113,7 +113,9 @@ ITEM_FEATURES = (
     Column("item_weight_mean_90d", NUMBER, "mean event weight in the last 90 days", nullable=True),
     Column("item_recency_days", NUMBER, "days since the last event, null for a cold item", True, 0),
     Column("item_age_days", NUMBER, "days since the first event, null for a cold item", True, 0),
-    Column("item_trend_ratio_7d", NUMBER, "events a day of the last 7 days over those of the last 30", True, 0),
+    Column(
+        "item_trend_ratio_7d", NUMBER, "events a day of the last 7 days over those of the last 30", True, 0
+    ),
     Column("item_window_complete_90d", FLAG, "false where history is shorter than 90 days"),
     Column("item_profile_present", FLAG, "whether the model's profile of the item was accepted"),
 )
@@ -132,15 +134,34 @@ CHANNEL_COLUMNS = tuple(
     column
     for channel in CHANNELS
     for column in (
-        Column(f"{channel}_rank", INTEGER, f"rank in the {channel} channel, null where it did not propose", True, 1),
+        Column(
+            f"{channel}_rank",
+            INTEGER,
+            f"rank in the {channel} channel, null where it did not propose",
+            True,
+            1,
+        ),
         Column(f"{channel}_score", NUMBER, f"score of the {channel} channel", nullable=True),
     )
 )
 PAIR_FEATURES = (
-    Column("pair_category_affinity_90d", NUMBER, "share of the user's events in the item's categories", True, 0, 1),
+    Column(
+        "pair_category_affinity_90d",
+        NUMBER,
+        "share of the user's events in the item's categories",
+        True,
+        0,
+        1,
+    ),
     _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
     Column("llm_pair_embedding_similarity", NUMBER, "cosine of user and item vectors", True, -1.001, 1.001),
 )
+
+
+def _joined(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Columns as an as-of join gives them: null where nothing was known yet."""
+    return tuple(replace(column, nullable=True) for column in columns)
+
 
 _ALL = (
     Table(
@@ -240,8 +261,24 @@ _ALL = (
             _user(),
             _item("cold item that was preferred"),
             Column("other_item_id", TEXT, "cold item that was not"),
-            Column("probability", NUMBER, "mean probability of the preferred item over both orders", False, 0, 1, from_model=True),
-            Column("position_bias", NUMBER, "how much the answer leaned to what stood first", False, -1, 1, from_model=True),
+            Column(
+                "probability",
+                NUMBER,
+                "mean probability of the preferred item over both orders",
+                False,
+                0,
+                1,
+                from_model=True,
+            ),
+            Column(
+                "position_bias",
+                NUMBER,
+                "how much the answer leaned to what stood first",
+                False,
+                -1,
+                1,
+                from_model=True,
+            ),
             Column("confidence", NUMBER, "2 * probability - 1", False, 0, 1, from_model=True),
             Column("generation_key", TEXT, "key of the generation with the preferred item first"),
             *MODEL_PROVENANCE,
@@ -268,7 +305,11 @@ _ALL = (
             _user(),
             *USER_FEATURES,
             Column("user_category_names_90d", TEXTS, "categories of the user's events, by share"),
-            Column("user_category_shares_90d", pa.list_(pa.float64()), "share of the user's events in each of them"),
+            Column(
+                "user_category_shares_90d",
+                pa.list_(pa.float64()),
+                "share of the user's events in each of them",
+            ),
             _llm("llm_interests", TEXTS, "interests of the user, empty without a profile"),
         ),
         ("user_id",),
@@ -309,12 +350,14 @@ _ALL = (
             _user(),
             _item(),
             Column("query_time", TIME, "time of the query: every feature was known at or before it"),
-            Column("label", INTEGER, "1 when the user took the item within the horizon", minimum=0, maximum=1),
+            Column(
+                "label", INTEGER, "1 when the user took the item within the horizon", minimum=0, maximum=1
+            ),
             Column("label_time", TIME, "time of the event behind a positive label", nullable=True),
             *CHANNEL_COLUMNS,
-            *ITEM_FEATURES,
-            *USER_FEATURES,
-            *PAIR_FEATURES,
+            *_joined(ITEM_FEATURES),
+            *_joined(USER_FEATURES),
+            *_joined(PAIR_FEATURES),
             Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
         ),
         ("user_id", "query_time", "item_id"),
@@ -359,14 +402,28 @@ _ALL = (
         (
             Column("evaluated_ds", DAY, "night whose lists were evaluated"),
             Column("stage", TEXT, "ranker, candidates, or the name of a channel"),
-            Column("metric", TEXT, "ndcg_at_k, recall_at_k, hit_rate_at_k, candidate_recall_at_n, item_coverage"),
+            Column(
+                "metric",
+                TEXT,
+                "what was measured",
+                values=(
+                    "ndcg_at_k",
+                    "recall_at_k",
+                    "hit_rate_at_k",
+                    "candidate_recall_at_n",
+                    "candidate_recall_gain_at_n",
+                    "item_coverage",
+                ),
+            ),
             Column("k", INTEGER, "cut-off", minimum=1),
-            Column("value", NUMBER, "mean over users", False, 0, 1),
-            Column("low", NUMBER, "lower end of the 95% bootstrap interval", True, 0, 1),
-            Column("high", NUMBER, "upper end of the 95% bootstrap interval", True, 0, 1),
+            Column("compared_to", TEXT, "stage the value is the paired difference to, else empty"),
+            Column("value", NUMBER, "mean over users, or of their differences", False, -1, 1),
+            Column("low", NUMBER, "lower end of the 95% bootstrap interval", True, -1, 1),
+            Column("high", NUMBER, "upper end of the 95% bootstrap interval", True, -1, 1),
             _count("users", "users the mean was taken over"),
+            Column("horizon_days", INTEGER, "days of events after the night that were looked at", minimum=1),
         ),
-        ("evaluated_ds", "stage", "metric", "k"),
+        ("evaluated_ds", "stage", "metric", "k", "compared_to"),
     ),
 )
 

@@ -1,0 +1,157 @@
+"""The Spark session and what every transform needs of it: contract views, SQL files, contract Parquet.
+
+The SQL lives in feature_store/transforms/<name>.sql; each file's header states its grain, keys and windows.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_store.errors import NightmillError
+from feature_store.settings import Settings
+from feature_store.tables import TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+TRANSFORMS = Path(__file__).with_name("transforms")
+LOGGING = Path(__file__).with_name("log4j2.properties")
+OLDEST_JAVA = 17
+INSTALL_JAVA = (
+    "install one with `sudo apt-get install -y openjdk-17-jre-headless` (macOS: `brew install openjdk@17`)"
+)
+# More daily files than this would be listed by a Spark job of their own.
+LISTED_BY_DRIVER = 10_000
+
+
+def require_java(environ: Mapping[str, str]) -> None:
+    """Raise NightmillError with the install command unless Java 17 or newer can be started."""
+    home = environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH"))
+    if java is None or not Path(java).exists():
+        where = f"under JAVA_HOME={home}" if home else "on PATH"
+        raise NightmillError(
+            f"Spark needs Java {OLDEST_JAVA} or newer and there is no java {where}: {INSTALL_JAVA}"
+        )
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(?:1\.)?(\d+)', said)
+    if match is None or int(match[1]) < OLDEST_JAVA:
+        found = match[1] if match else "of an unknown version"
+        raise NightmillError(
+            f"Spark needs Java {OLDEST_JAVA} or newer and {java} is Java {found}: {INSTALL_JAVA}"
+        )
+
+
+@contextmanager
+def session(settings: Settings) -> "Iterator[SparkSession]":
+    """A Spark session on the master the settings name, stopped at the end of the block.
+
+    Times are UTC and microseconds, as in the contracts. NightmillError where Java is missing.
+    """
+    require_java(os.environ)
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName("nightmill")
+    for key, value in _configuration(settings).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _configuration(settings: Settings) -> dict[str, str]:
+    found = {
+        "spark.master": settings.spark.master,
+        "spark.driver.memory": settings.spark.driver_memory,
+        # Short jobs: the second compiler and a large thread pool cost more than they give.
+        "spark.driver.extraJavaOptions": (
+            f"-Duser.timezone=UTC -XX:+UseParallelGC -Dlog4j2.configurationFile={LOGGING.as_uri()}"
+        ),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": str(LISTED_BY_DRIVER),
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if settings.spark.master.startswith("local"):
+        found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return found
+
+
+def views(spark: "SparkSession", files: Mapping[str, list[Path]]) -> None:
+    """Make each contract table readable by its name in SQL; without files it is empty, with its schema."""
+    for name, paths in files.items():
+        schema = ddl(TABLES[name].schema)
+        if paths:
+            rows = spark.read.schema(schema).parquet(*(str(path) for path in paths))
+        else:
+            rows = spark.createDataFrame([], schema)
+        rows.createOrReplaceTempView(name)
+
+
+def run_sql(spark: "SparkSession", name: str, **parameters: Any) -> "DataFrame":
+    """Run transforms/<name>.sql; `:parameter` markers are bound as values, never pasted into the text."""
+    return spark.sql((TRANSFORMS / f"{name}.sql").read_text("utf-8"), args=parameters)
+
+
+def write(rows: "DataFrame", table: str, folder: Path, provenance: Mapping[str, Any]) -> int:
+    """Write rows as part-*.parquet with the contract's schema, in key order; returns how many.
+
+    `provenance` holds the columns that are the same in every row (ds, as_of, generated_at, known_at, run_id).
+    """
+    from pyspark.sql import functions
+
+    contract = TABLES[table]
+    for name, value in provenance.items():
+        rows = rows.withColumn(name, functions.lit(value))
+    exact = rows.select(
+        *(
+            functions.col(field.name).cast(_sql_type(field.type)).alias(field.name)
+            for field in contract.schema
+        )
+    )
+    return sum(_rows(file) for file in write_parts(exact.orderBy(*contract.key), folder))
+
+
+def write_parts(rows: "DataFrame", folder: Path) -> list[Path]:
+    """Write rows into a folder as part-00000.parquet, part-00001.parquet ... in the order they have."""
+    staging = folder / "_spark"
+    rows.write.mode("overwrite").parquet(str(staging))
+    parts = []
+    for number, file in enumerate(sorted(staging.glob("part-*.parquet"))):
+        parts.append(file.rename(folder / f"part-{number:05d}.parquet"))
+    shutil.rmtree(staging)
+    return parts
+
+
+def _rows(file: Path) -> int:
+    return int(pq.read_metadata(file).num_rows)
+
+
+def ddl(schema: pa.Schema) -> str:
+    """A Parquet schema in the words of Spark's DDL."""
+    return ", ".join(f"`{field.name}` {_sql_type(field.type)}" for field in schema)
+
+
+def _sql_type(type_: pa.DataType) -> str:
+    if pa.types.is_list(type_):
+        return f"ARRAY<{_sql_type(type_.value_type)}>"
+    names = {"string": "STRING", "bool": "BOOLEAN", "int64": "BIGINT", "double": "DOUBLE", "float": "FLOAT"}
+    names |= {"date32[day]": "DATE", "timestamp[us, tz=UTC]": "TIMESTAMP"}
+    return names[str(type_)]
