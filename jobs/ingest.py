@@ -4,8 +4,7 @@ Every day up to ds becomes one partition of `interactions`; a day that is publis
 """
 
 import hashlib
-from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,13 +13,16 @@ import pyarrow.compute as pc
 from feature_store.errors import UsageError
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs import sources
 from jobs.night import Night
+from jobs.source_files import files
 from jobs.step import Job
 
 
 def run(night: Night) -> None:
     """Read the source and stage the days that have not arrived yet, the catalogue and the users."""
+    # pandas takes longer to import than a night without news takes in all.
+    from jobs import sources
+
     raw = sources.read(night.settings)
     for refused in raw.refused:
         night.quarantine(refused.where, "malformed", refused.problem, refused.raw)
@@ -37,33 +39,28 @@ def run(night: Night) -> None:
 
 
 def _stage_days(night: Night, events: pa.Table) -> None:
-    """Stage one partition for each day from the first event to ds that is not published yet."""
-    days = pc.cast(events["event_time"], pa.date32())
-    first = pc.min(days).as_py()
-    arrived = {p.ds for p in night.store.partitions("interactions", night.ds)}
-    missing = [day for day in _days(first, night.ds) if night.reprocess or day not in arrived]
-    empty = events.slice(0, 0)
-    by_day = _split(events, days)
+    """Stage one partition for each day with events up to ds that is not published yet, and for ds itself."""
+    by_day = _split(events)
+    arrived = set() if night.reprocess else {p.ds for p in night.store.partitions("interactions", night.ds)}
+    missing = sorted((by_day.keys() | {night.ds}) - arrived)
+    if night.ds not in by_day:
+        night.note(f"warning: no event on {night.ds}; its day of interactions is published empty")
     with night.progress(len(missing), "ingest", "day") as progress:
         for day in missing:
-            night.write("interactions", by_day.get(day, empty), day)
+            night.write("interactions", by_day.get(day, events.slice(0, 0)), day)
             progress.update()
     night.count(selected=events.num_rows)
 
 
-def _split(events: pa.Table, days: pa.ChunkedArray) -> dict[date, pa.Table]:
-    order = pc.sort_indices(events["event_time"])
-    events, days = events.take(order), days.take(order)
-    counts = sorted(pc.value_counts(days).to_pylist(), key=lambda row: row["values"])
+def _split(events: pa.Table) -> dict[date, pa.Table]:
+    """The events of each day."""
+    events = events.sort_by("event_time")
+    days = pc.cast(events["event_time"], pa.date32())
     found, start = {}, 0
-    for row in counts:
+    for row in sorted(pc.value_counts(days).to_pylist(), key=lambda row: row["values"]):
         found[row["values"]] = events.slice(start, row["counts"])
         start += row["counts"]
     return found
-
-
-def _days(first: date, last: date) -> Iterable[date]:
-    return (first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
 def _stamped(rows: pa.Table, newest: datetime | None) -> pa.Table:
@@ -74,7 +71,7 @@ def _stamped(rows: pa.Table, newest: datetime | None) -> pa.Table:
 def source_hash(settings: Settings) -> dict[str, Any]:
     """Hash of the raw files' bytes."""
     hashes = {}
-    for role, path in sources.files(settings).items():
+    for role, path in files(settings).items():
         with open(path, "rb") as handle:
             hashes[role] = hashlib.file_digest(handle, "sha256").hexdigest()
     return hashes

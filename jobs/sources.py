@@ -7,6 +7,7 @@ atomic files (.inter, .item, .user: tab-separated text with a `name:type` header
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +17,7 @@ from feature_store.errors import NightmillError, SettingsError
 from feature_store.sections import Source
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.assets import DATASETS, resolve_dataset
+from jobs.source_files import files
 
 # Seconds since 1970 outside these are not times of any recommender's events (1973 to 2100).
 FIRST_SECOND, LAST_SECOND = 1e8, 4.1e9
@@ -42,46 +43,17 @@ class Raw:
     refused: list[Refused] = field(default_factory=list)
 
 
-def folder(settings: Settings) -> Path:
-    """The folder with the raw files; a built-in data set is prepared on first use."""
-    location = settings.source.location
-    path = resolve_dataset(location, settings) if location in DATASETS else Path(location).expanduser()
-    if not path.is_dir():
-        known = ", ".join(sorted(DATASETS))
-        raise NightmillError(
-            f"source {path} is not a folder: set source.location to one, or to a built-in set ({known})"
-        )
-    return path
-
-
-def files(settings: Settings) -> dict[str, Path]:
-    """The raw files by role: interactions and items always, users where the source has them."""
-    where = folder(settings)
-    found: dict[str, Path] = {}
-    for role, suffix in (("interactions", ".inter"), ("items", ".item"), ("users", ".user")):
-        candidates = [where / f"{role}.parquet", *sorted(where.glob(f"*{suffix}"))]
-        existing = [path for path in candidates if path.exists()]
-        if existing:
-            found[role] = existing[0]
-        elif role != "users":
-            raise NightmillError(f"source {where} has neither {role}.parquet nor a *{suffix} file")
-    return found
-
-
 def read(settings: Settings) -> Raw:
     """Read a source through the mapping in the settings."""
     source, paths = settings.source, files(settings)
-    refused: list[Refused] = []
-    events = _events(_frame(paths["interactions"], refused), paths["interactions"], source, refused)
-    items = _items(_frame(paths["items"], refused), paths["items"], source, refused)
+    raw = {role: _File(path) for role, path in paths.items()}
+    events, items = _events(raw["interactions"], source), _items(raw["items"], source)
     users = pd.DataFrame({"user_id": events["user_id"].unique(), "attributes": "{}"})
-    if "users" in paths:
-        users = _users(_frame(paths["users"], refused), paths["users"], source, users)
-    unknown = ~events["item_id"].isin(items["item_id"])
-    if unknown.any():
-        bare = pd.DataFrame({"item_id": events.loc[unknown, "item_id"].unique()})
-        bare = bare.assign(title=bare["item_id"], description=None, categories=[[]] * len(bare), price=None)
-        items = pd.concat([items, bare.assign(attributes="{}")], ignore_index=True)
+    if "users" in raw:
+        attributes = _user_attributes(raw["users"], source)
+        users["attributes"] = users["user_id"].map(attributes).fillna("{}")
+    items = pd.concat([items, _unlisted(events, items)], ignore_index=True)
+    refused = [row for file in raw.values() for row in file.refused]
     return Raw(_arrow("interactions", events), _arrow("items", items), _arrow("users", users), refused)
 
 
@@ -91,147 +63,148 @@ def _arrow(table: str, frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
 
 
-def _frame(path: Path, refused: list[Refused]) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            frame = pq.read_table(path).to_pandas()
-            return frame.assign(**{LINE: range(1, len(frame) + 1)})
-        return _atomic(path, refused)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise NightmillError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+class _File:
+    """One raw file: the rows still standing, and those refused so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.refused: list[Refused] = []
+        try:
+            self.rows = self._parquet() if path.suffix == ".parquet" else self._atomic()
+        except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+            raise NightmillError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+
+    def _parquet(self) -> pd.DataFrame:
+        frame: pd.DataFrame = pq.read_table(self.path).to_pandas()
+        return frame.assign(**{LINE: range(1, len(frame) + 1)})
+
+    def _atomic(self) -> pd.DataFrame:
+        """Read a RecBole atomic file; a line with the wrong number of fields is refused."""
+        lines = self.path.read_text("utf-8").split("\n")
+        names = [cell.split(":")[0] for cell in lines[0].rstrip("\r").split("\t")]
+        rows = []
+        for number, line in enumerate(lines[1:], start=2):
+            cells = line.rstrip("\r").split("\t")
+            if len(cells) == len(names):
+                rows.append([*cells, number])
+            elif line.strip():
+                problem = f"{len(cells)} fields, not {len(names)}"
+                self.refused.append(Refused(f"{self.path.name}:{number}", problem, line))
+        return pd.DataFrame(rows, columns=[*names, LINE])
+
+    def require(self, **columns: str) -> None:
+        """Refuse a mapping that names a column the file does not have; keys are the settings' names."""
+        for setting, name in columns.items():
+            if name and name not in self.rows.columns:
+                has = ", ".join(column for column in self.rows.columns if column != LINE)
+                raise SettingsError(
+                    f"source.{setting} = {name!r} is not a column of {self.path}; it has {has}"
+                )
+
+    def refuse(self, bad: "pd.Series[bool]", problem: str) -> None:
+        """Take rows out, each with its line and the problem."""
+        for row in self.rows[bad].to_dict("records"):
+            line = row.pop(LINE)
+            text = json.dumps(row, default=str, ensure_ascii=False)
+            self.refused.append(Refused(f"{self.path.name}:{line}", problem, text))
+        self.rows = self.rows[~bad]
+
+    def text(self, column: str) -> "pd.Series[str]":
+        """A column as trimmed text, null where it is empty."""
+        trimmed = self.rows[column].astype("string").str.strip()
+        return trimmed.mask(trimmed == "")
+
+    def number(self, column: str) -> "pd.Series[float]":
+        """A column as numbers, null where it is none."""
+        return pd.to_numeric(self.rows[column], errors="coerce").astype(float)
+
+    def attributes(self, names: tuple[str, ...]) -> list[str]:
+        """The named columns of every row as a JSON object of texts, empty ones left out."""
+        records = self.rows[list(names)].to_dict("records") if names else [{}] * len(self.rows)
+        kept = ({str(k): str(v) for k, v in row.items() if pd.notna(v) and str(v).strip()} for row in records)
+        return [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in kept]
 
 
-def _atomic(path: Path, refused: list[Refused]) -> pd.DataFrame:
-    """Read one RecBole atomic file; a line with the wrong number of fields is refused."""
-    lines = path.read_text("utf-8").split("\n")
-    names = [cell.split(":")[0] for cell in lines[0].rstrip("\r").split("\t")]
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = line.rstrip("\r").split("\t")
-        if len(cells) == len(names):
-            rows.append([*cells, number])
-        elif line.strip():
-            refused.append(Refused(f"{path.name}:{number}", f"{len(cells)} fields, not {len(names)}", line))
-    return pd.DataFrame(rows, columns=[*names, LINE])
-
-
-def _require(frame: pd.DataFrame, path: Path, **columns: str) -> None:
-    for setting, name in columns.items():
-        if name and name not in frame.columns:
-            has = ", ".join(c for c in frame.columns if c != LINE)
-            raise SettingsError(f"source.{setting} = {name!r} is not a column of {path}; it has {has}")
-
-
-def _refuse(
-    frame: pd.DataFrame, path: Path, bad: pd.Series, problem: str, refused: list[Refused]
-) -> pd.DataFrame:
-    for row in frame[bad].to_dict("records"):
-        line = row.pop(LINE)
-        refused.append(
-            Refused(f"{path.name}:{line}", problem, json.dumps(row, default=str, ensure_ascii=False))
-        )
-    return frame[~bad]
-
-
-def _text(column: pd.Series) -> pd.Series:
-    return column.astype("string").str.strip().replace("", pd.NA)
-
-
-def _events(frame: pd.DataFrame, path: Path, source: Source, refused: list[Refused]) -> pd.DataFrame:
-    _require(
-        frame,
-        path,
-        user=source.user,
-        item=source.item,
-        time=source.time,
-        event=source.event,
-        value=source.value,
-    )
-    for name in (source.user, source.item):
-        frame = _refuse(frame, path, _text(frame[name]).isna(), f"{name} is empty", refused)
+def _events(file: _File, source: Source) -> pd.DataFrame:
+    columns = {name: getattr(source, name) for name in ("user", "item", "time", "event", "value")}
+    file.require(**columns)
     if source.event and source.keep_events:
-        frame = frame[frame[source.event].isin(source.keep_events)]
-    moment = _moments(frame[source.time])
-    frame = _refuse(
-        frame,
-        path,
-        moment.isna(),
-        f"{source.time} is not a time (seconds since 1970, or a timestamp)",
-        refused,
-    )
-    weight = (
-        pd.to_numeric(frame[source.value], errors="coerce") if source.value else pd.Series(1.0, frame.index)
-    )
-    frame = _refuse(frame, path, weight.isna(), f"{source.value} is not a number", refused)
+        file.rows = file.rows[file.rows[source.event].isin(source.keep_events)]
+    for name in (source.user, source.item):
+        file.refuse(file.text(name).isna(), f"{name} is empty")
+    problem = f"{source.time} is not a time (a timestamp, or seconds since 1970)"
+    file.refuse(_moments(file.rows[source.time]).isna(), problem)
+    if source.value:
+        file.refuse(file.number(source.value).isna(), f"{source.value} is not a number")
     events = pd.DataFrame(
         {
-            "user_id": _text(frame[source.user]),
-            "item_id": _text(frame[source.item]),
-            "event_time": moment[frame.index],
-            "event_type": _text(frame[source.event]) if source.event else "event",
-            "weight": weight[frame.index].astype(float),
+            "user_id": file.text(source.user),
+            "item_id": file.text(source.item),
+            "event_time": _moments(file.rows[source.time]),
+            "event_type": file.text(source.event) if source.event else "event",
+            "weight": file.number(source.value) if source.value else 1.0,
         }
     )
     # The same thing at the same moment is one event; of several weights the largest is kept.
     key = ["user_id", "item_id", "event_time", "event_type"]
-    return events.groupby(key, as_index=False, sort=True)["weight"].max()
+    return events.groupby(key, as_index=False, sort=True).agg({"weight": "max"})
 
 
-def _moments(column: pd.Series) -> pd.Series:
+def _moments(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Times as UTC; numbers are seconds since 1970. What is no time, or an impossible one, is null."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        moments = pd.to_datetime(column, utc=True)
+    seconds = pd.to_numeric(column, errors="coerce") if not _is_time(column) else pd.Series(dtype=float)
+    if seconds.notna().any():
+        moments = pd.to_datetime(
+            seconds.where(seconds.between(FIRST_SECOND, LAST_SECOND)), unit="s", utc=True
+        )
     else:
-        seconds = pd.to_numeric(column, errors="coerce")
-        if seconds.notna().any():
-            seconds = seconds.where(seconds.between(FIRST_SECOND, LAST_SECOND))
-            moments = pd.to_datetime(seconds, unit="s", utc=True)
-        else:
-            moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+        moments = pd.to_datetime(column, utc=True, errors="coerce")
     return moments.astype("datetime64[us, UTC]")
 
 
-def _items(frame: pd.DataFrame, path: Path, source: Source, refused: list[Refused]) -> pd.DataFrame:
-    _require(frame, path, item=source.item, title=source.title, description=source.description)
-    _require(frame, path, categories=source.categories, price=source.price)
-    _require(frame, path, **{f"item_attributes[{n}]": name for n, name in enumerate(source.item_attributes)})
-    frame = _refuse(frame, path, _text(frame[source.item]).isna(), f"{source.item} is empty", refused)
-    repeated = _text(frame[source.item]).duplicated(keep="last")
-    frame = _refuse(
-        frame, path, repeated, f"{source.item} stands again further down; the last row counts", refused
-    )
-    identity = _text(frame[source.item])
+def _is_time(column: "pd.Series[Any]") -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column))
+
+
+def _items(file: _File, source: Source) -> pd.DataFrame:
+    names = ("item", "title", "description", "categories", "price")
+    file.require(**{name: getattr(source, name) for name in names})
+    file.require(**{f"item_attributes[{n}]": name for n, name in enumerate(source.item_attributes)})
+    file.refuse(file.text(source.item).isna(), f"{source.item} is empty")
+    repeated = file.text(source.item).duplicated(keep="last")
+    file.refuse(repeated, f"{source.item} stands again further down; the last row counts")
+    identity = file.text(source.item)
     return pd.DataFrame(
         {
             "item_id": identity,
-            "title": _text(frame[source.title]).fillna(identity),
-            "description": _text(frame[source.description]) if source.description else None,
-            "categories": _categories(frame, source),
-            "price": pd.to_numeric(frame[source.price], errors="coerce") if source.price else None,
-            "attributes": _attributes(frame, source.item_attributes),
+            "title": file.text(source.title).fillna(identity) if source.title else identity,
+            "description": file.text(source.description) if source.description else None,
+            "categories": _categories(file, source),
+            "price": file.number(source.price) if source.price else None,
+            "attributes": file.attributes(source.item_attributes),
         }
     )
 
 
-def _categories(frame: pd.DataFrame, source: Source) -> pd.Series:
+def _categories(file: _File, source: Source) -> list[list[str]]:
     if not source.categories:
-        return pd.Series([[] for _ in range(len(frame))], frame.index, dtype=object)
-    separator = source.categories_separator
-    return frame[source.categories].map(
-        lambda value: (
-            [part.strip() for part in str(value).split(separator) if part.strip()] if pd.notna(value) else []
-        )
-    )
+        return [[] for _ in range(len(file.rows))]
+    texts = file.text(source.categories).fillna("")
+    return [[part.strip() for part in t.split(source.categories_separator) if part.strip()] for t in texts]
 
 
-def _attributes(frame: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
-    records = frame[list(names)].to_dict("records") if names else [{}] * len(frame)
-    kept = ({k: str(v) for k, v in row.items() if pd.notna(v) and str(v).strip()} for row in records)
-    return [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in kept]
+def _unlisted(events: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    """Bare rows for items that have events but do not stand in the catalogue."""
+    known = set(items["item_id"])
+    names = [item for item in events["item_id"].unique() if item not in known]
+    rows = [
+        {"item_id": n, "title": n, "description": None, "categories": [], "price": None, "attributes": "{}"}
+        for n in names
+    ]
+    return pd.DataFrame(rows, columns=items.columns)
 
 
-def _users(frame: pd.DataFrame, path: Path, source: Source, known: pd.DataFrame) -> pd.DataFrame:
-    _require(frame, path, user=source.user)
-    _require(frame, path, **{f"user_attributes[{n}]": name for n, name in enumerate(source.user_attributes)})
-    attributes = dict(zip(_text(frame[source.user]), _attributes(frame, source.user_attributes), strict=True))
-    return known.assign(attributes=known["user_id"].map(attributes).fillna("{}"))
+def _user_attributes(file: _File, source: Source) -> dict[str, str]:
+    file.require(user=source.user)
+    file.require(**{f"user_attributes[{n}]": name for n, name in enumerate(source.user_attributes)})
+    return dict(zip(file.text(source.user), file.attributes(source.user_attributes), strict=True))

@@ -109,3 +109,11 @@ def test_a_failed_run_publishes_nothing_and_leaves_no_files(make_settings):
     with pytest.raises(SettingsError):
         execute(JOB, FIRST, settings)
     assert not list(settings.data_root.rglob("*.parquet"))
+
+
+def test_a_day_without_events_is_published_empty_with_a_warning(make_settings, capsys):
+    settings = make_settings()
+    execute(JOB, date(1998, 1, 5), settings)
+    days = Store(settings.data_root).partitions("interactions")
+    assert [(p.ds.day, p.manifest["rows"]["written"]) for p in days] == [(1, 2), (2, 2), (5, 0)]
+    assert "no event on 1998-01-05" in capsys.readouterr().err
