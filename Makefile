@@ -2,11 +2,9 @@ LOCK ?= cpu
 PY := .venv/bin/python
 PYTHON ?=
 export PYTHON
-# `nightmill`, `airflow` and `java` are looked up on PATH by the programs that start them
+# the scheduler looks `airflow` and `nightmill` up on PATH
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(wildcard feature_store jobs dags infra tests)
-COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate \
-	--custom-compile-command "make lock" --extra dev
 
 .PHONY: help setup nightly airflow test check lock clean
 
@@ -16,8 +14,9 @@ help:
 setup: ## .venv with everything that infra/lock/cpu.txt pins (LOCK=gpu for a GPU machine)
 	@infra/setup.sh $(LOCK)
 
-nightly: setup ## the nightly DAG on real data with a real local model
-	@$(PY) -m infra.airflow.nightly
+nightly: setup ## the nightly DAG on real data with a real local model (DATES="1998-04-01 ..." for other dates)
+	@.venv/bin/nightmill prepare
+	@$(PY) -m infra.airflow.nightly $(if $(DATES),--dates $(DATES))
 
 airflow: setup ## Airflow's scheduler and UI on localhost
 	@$(PY) -m infra.airflow.serve
@@ -31,8 +30,7 @@ check: setup ## ruff and mypy
 	@$(PY) -m mypy
 
 lock: setup ## renew infra/lock/*.txt from pyproject.toml (UPGRADE=--upgrade for newer versions)
-	@$(COMPILE) $(UPGRADE) $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --extra cpu -o infra/lock/cpu.txt
-	@$(COMPILE) $(UPGRADE) --extra gpu -o infra/lock/gpu.txt
+	@infra/setup.sh renew $(UPGRADE)
 
 clean: ## remove .venv and the tools' caches; data/ and the model cache stay
 	@rm -rf .venv .setup.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis

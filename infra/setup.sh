@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv hold exactly what infra/lock/<kind>.txt pins, with Nightmill itself installed for editing.
-# Usage: infra/setup.sh [cpu|gpu]. PYTHON names the interpreter, TORCH_INDEX a mirror of PyTorch's CPU index.
+# Usage: infra/setup.sh [cpu|gpu]; infra/setup.sh renew [--upgrade] writes both lock files anew from pyproject.toml.
+# PYTHON names the interpreter, TORCH_INDEX a mirror of PyTorch's CPU index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -108,6 +109,22 @@ install() {
         fail "LightGBM needs the OpenMP library libgomp; install it with: apt-get install libgomp1"
 }
 
+renew() {
+    local kind
+    local compile=(.venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate
+        --custom-compile-command "make lock" --extra dev "$@")
+    python=.venv/bin/python
+    adopt_pip_settings
+    compile+=("${sources[@]}")
+    "${compile[@]}" --extra cpu -o infra/lock/cpu.txt 2>/dev/null ||
+        "${compile[@]}" --extra cpu -o infra/lock/cpu.txt --index "$torch_index" --index-strategy unsafe-best-match
+    "${compile[@]}" --extra gpu -o infra/lock/gpu.txt
+}
+
+if [ "$kind" = renew ]; then
+    renew "${@:2}"
+    exit
+fi
 [ -f "$lock" ] || fail "there is no $lock; use one of: $(cd infra/lock && ls ./*pu.txt | sed 's|\./||; s|\.txt||' | paste -sd' ' -)"
 case $(uname -sm) in
     "Linux x86_64" | "Linux aarch64") ;;
