@@ -1,0 +1,55 @@
+"""Numbers as people read them: with separators, units and as many digits as mean something."""
+
+from datetime import date
+
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float) -> str:
+    """A count with thousands separators."""
+    return f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """A large count in three digits: 512, 51.2 k, 5.12 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}" if abs(value) < 999.5 * size else f"{value / size:,.0f}{unit}"
+    return f"{value:,.0f}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: 4.2 s, 6 min 12 s, 3 h 5 min, 2 d 4 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    sizes = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    at = next(i for i, (size, _) in enumerate(sizes) if whole >= size)
+    (large, name), (small, rest_name) = sizes[at], sizes[at + 1]
+    rest = whole % large // small
+    return f"{whole // large} {name}" + (f" {rest} {rest_name}" if rest else "")
+
+
+def day(value: date) -> str:
+    """A date in words: 7 January 1998."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def metric(value: float | None, signed: bool = False) -> str:
+    """A metric to three digits after the point, a dash where there is none."""
+    if value is None:
+        return DASH
+    return f"{value:+.3f}".replace("-", MINUS) if signed else f"{value:.3f}"
+
+
+def interval(low: float | None, high: float | None, signed: bool = False) -> str:
+    """A 95% interval: 0.081 to 0.125."""
+    return DASH if low is None or high is None else f"{metric(low, signed)} to {metric(high, signed)}"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent."""
+    if share is None:
+        return DASH
+    return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}"

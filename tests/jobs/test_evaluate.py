@@ -1,0 +1,168 @@
+"""Two users can be judged: one took the second item of her list, the other something his list left out."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from math import log2
+from typing import Any
+
+import pytest
+
+from feature_store.partitions import Store, read
+from feature_store.settings import Settings
+from jobs.evaluate import JOB
+from jobs.night import end_of
+from jobs.step import execute
+
+LISTED, JUDGED = date(1998, 1, 10), date(1998, 1, 17)
+START = end_of(LISTED)
+Publish = Callable[..., None]
+
+
+def event(user: str, item: str, when: datetime) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, "event_time": when, "event_type": "rating", "weight": 1.0}
+
+
+BEFORE = [
+    event("u1", "a", START - timedelta(microseconds=1)),
+    event("u2", "b", datetime(1998, 1, 9, tzinfo=UTC)),
+    event("u3", "c", datetime(1998, 1, 9, tzinfo=UTC)),
+]
+AFTER = [
+    event("u1", "c", START),
+    event("u1", "a", datetime(1998, 1, 12, tzinfo=UTC)),  # taken before: neither for nor against
+    event("u2", "d", START + timedelta(days=7, microseconds=-1)),
+    event("u4", "e", datetime(1998, 1, 12, tzinfo=UTC)),  # has no list
+]
+
+
+def candidate(user: str, item: str, rank: int, **ranks: int) -> dict[str, Any]:
+    columns = {f"{channel}_rank": place for channel, place in ranks.items()}
+    return {
+        "user_id": user,
+        "item_id": item,
+        "rank": rank,
+        "score": 1 / rank,
+        "channels": [*ranks],
+        **columns,
+    }
+
+
+CANDIDATES = [
+    candidate("u1", "b", 1, als=1, trending=2),
+    candidate("u1", "d", 2, trending=1),
+    candidate("u1", "c", 3, als=2),
+    candidate("u2", "a", 1, als=1, trending=1),
+    candidate("u2", "c", 2, trending=2),
+    candidate("u2", "d", 3, content=1),
+    candidate("u3", "a", 1, als=1),
+]
+
+
+def listed(user: str, items: str, stage: str = "ranker") -> list[dict[str, Any]]:
+    places = enumerate(items, 1)
+    return [{"user_id": user, "item_id": item, "rank": n, "score": -n, "stage": stage} for n, item in places]
+
+
+LISTS = listed("u1", "bc") + listed("u2", "ca") + listed("u3", "ab")
+
+
+def publish_lists(publish: Publish, settings: Settings, lists: list[dict[str, Any]] = LISTS) -> None:
+    """Publish the night of the lists, and what the judging night itself must have."""
+    catalogue = [{"item_id": item, "title": item} for item in "abcde"]
+    for ds, events in ((LISTED, BEFORE), (JUDGED, [*BEFORE, *AFTER])):
+        publish(settings, "ingest", ds, {"interactions": events, "items": catalogue, "users": []})
+    publish(settings, "fit_recall", LISTED, {"candidates": CANDIDATES})
+    publish(settings, "recommend", LISTED, {"recommendations": lists})
+    publish(settings, "recommend", JUDGED, {"recommendations": []})
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(EVALUATE__CUTOFFS="[1, 2]", EVALUATE__HORIZON_DAYS="7", TIME__MODE="simulated")
+
+
+def values(settings: Settings, ds: date = JUDGED) -> dict[tuple[str, str, int, str], Any]:
+    """What the evaluation of ds published: (stage, metric, k, compared_to) -> row."""
+    partition = Store(settings.data_root).published("evaluations", ds)
+    assert partition is not None
+    rows = read("evaluations", partition.files).to_pylist()
+    return {(row["stage"], row["metric"], row["k"], row["compared_to"]): row for row in rows}
+
+
+def test_metrics_are_those_computed_by_hand(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    found = values(settings)
+    assert found["ranker", "ndcg_at_k", 2, ""]["value"] == pytest.approx(1 / log2(3) / 2)
+    assert found["ranker", "ndcg_at_k", 1, ""]["value"] == 0
+    assert found["ranker", "recall_at_k", 2, ""]["value"] == 0.5
+    assert found["ranker", "hit_rate_at_k", 2, ""]["value"] == 0.5
+    assert found["content", "ndcg_at_k", 1, ""]["value"] == 0.5
+    assert found["candidates", "recall_at_k", 2, ""]["value"] == 0
+    assert {row["users"] for key, row in found.items() if key[1] != "item_coverage"} == {2}
+    assert {row["evaluated_ds"] for row in found.values()} == {LISTED}
+    assert {row["input_max_event_time"] for row in found.values()} == {AFTER[2]["event_time"]}
+
+
+def test_published_lists_are_compared_with_every_other_stage(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    found = values(settings)
+    against = {key[3] for key in found if key[3]}
+    assert against == {"candidates", "als", "trending", "content"}
+    # ALS has the same item in the same place for u1, and nothing for u2 either.
+    assert found["ranker", "ndcg_at_k", 2, "als"]["value"] == 0
+    assert found["ranker", "recall_at_k", 1, "content"]["value"] == -0.5
+
+
+def test_candidate_recall_says_what_only_one_channel_found(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    found = values(settings)
+    assert found["candidates", "candidate_recall_at_n", 3, ""]["value"] == 1
+    assert found["als", "candidate_recall_at_n", 2, ""]["value"] == 0.5
+    assert found["als", "candidate_recall_gain_at_n", 2, ""]["value"] == 0.5
+    assert found["trending", "candidate_recall_gain_at_n", 2, ""]["value"] == 0
+    assert found["content", "candidate_recall_gain_at_n", 1, ""]["value"] == 0.5
+
+
+def test_coverage_counts_every_list_judged_or_not(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    row = values(settings)["ranker", "item_coverage", 2, ""]
+    assert (row["value"], row["low"], row["users"]) == (3 / 5, None, 3)
+
+
+def test_a_night_younger_than_the_horizon_is_not_judged(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    catalogue = [{"item_id": "a"}]
+    day_before = JUDGED - timedelta(days=1)
+    tables = {"interactions": BEFORE, "items": catalogue, "users": []}
+    publish(settings, "ingest", day_before, tables)
+    publish(settings, "recommend", day_before, {"recommendations": []})
+    outcome = execute(JOB, day_before, settings)
+    assert values(settings, day_before) == {}
+    assert "no night with recommendations is 7 days older" in outcome.notes[0]
+
+
+def test_without_a_ranker_recall_is_what_was_published(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings, listed("u1", "bd", "candidates") + listed("u2", "ac", "candidates"))
+    execute(JOB, JUDGED, settings)
+    found = values(settings)
+    assert {key[0] for key in found} == {"candidates", "als", "trending", "content"}
+    assert ("candidates", "ndcg_at_k", 2, "content") in found
+
+
+def test_nobody_came_back(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings, listed("u3", "ab"))
+    execute(JOB, JUDGED, settings)
+    assert {key[1] for key in values(settings)} == {"item_coverage"}
+
+
+def test_a_later_report_is_not_replaced_by_a_backfill(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    newest = (settings.data_root / "report.html").read_text("utf-8")
+    execute(JOB, LISTED, settings)
+    assert (settings.data_root / "report.html").read_text("utf-8") == newest
+    assert (settings.data_root / "reports" / f"{LISTED}.html").exists()
