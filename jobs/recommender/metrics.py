@@ -49,7 +49,7 @@ def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
 
 
 def candidate_recall_at_n(candidates: Lists, relevant: Relevant, n: int) -> PerUser:
-    """Share of each user's relevant items among n candidates: shape (users,), 0 to 1; no ranker gets beyond it."""
+    """Share of each user's relevant items among n candidates: shape (users,); no ranker gets beyond it."""
     return recall_at_k(candidates, relevant, n)
 
 

@@ -1,0 +1,84 @@
+"""fit_recall: who took what, and what texts say -> candidates for every active user.
+
+Each channel proposes up to recall.per_channel unseen items; reciprocal rank fusion merges them into
+recall.candidates, and every candidate keeps which channels proposed it, at which rank and score.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from feature_store.tables import TIME
+from jobs.night import Night
+from jobs.recommender import channels, fusion
+from jobs.recommender.als import Als
+from jobs.recommender.history import COLUMNS, History, encode
+from jobs.step import Input, Job
+
+# Users whose proposals are in memory at once.
+_USERS = 4096
+
+
+def run(night: Night) -> None:
+    """Fit the channels on everything before as_of and stage factors and candidates."""
+    history = encode(
+        night.read("interactions", COLUMNS), night.read("items", ["item_id"])["item_id"], night.as_of
+    )
+    fitted = channels.fit(
+        history,
+        night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
+        night.read("user_embeddings", ["user_id", "embedding", "model_id"]),
+        night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
+        night.settings.recall,
+    )
+    _write_factors(night, fitted.als, history)
+    night.write("candidates", _stamped(_candidates(night, fitted, history), history))
+
+
+def _candidates(night: Night, fitted: channels.Channels, history: History) -> pa.Table:
+    users = history.active(night.settings.activity.days)
+    found = []
+    with night.progress(len(users), "fit_recall", "user") as progress:
+        for start in range(0, len(users), _USERS):
+            block = users[start : start + _USERS]
+            merged = channels.candidates(fitted, history, block, night.settings.recall)
+            found.append(fusion.as_rows(merged, block, history.user_ids, history.item_ids))
+            progress.update(len(block))
+    night.count(selected=len(users))
+    return pa.concat_tables(found) if found else fusion.empty()
+
+
+def _write_factors(night: Night, fitted: Als, history: History) -> None:
+    rows = _factor_rows("user_id", history.user_ids, fitted.user_factors, fitted.known_users)
+    night.write("user_factors", _stamped(rows, history))
+    rows = _factor_rows("item_id", history.item_ids, fitted.item_factors, fitted.known_items)
+    night.write("item_factors", _stamped(rows, history))
+
+
+def _factor_rows(key: str, ids: pa.Array, factors: NDArray[np.float32], known: NDArray[np.bool_]) -> pa.Table:
+    kept = factors[known]
+    offsets = pa.array(np.arange(len(kept) + 1, dtype=np.int32) * kept.shape[1])
+    vectors = pa.ListArray.from_arrays(offsets, pa.array(kept.ravel()))
+    return pa.table({key: ids.filter(pa.array(known)), "factors": vectors})
+
+
+def _stamped(rows: pa.Table, history: History) -> pa.Table:
+    # A model fitted on all events puts the newest of them into every row.
+    newest = pa.repeat(pa.scalar(history.newest, TIME), rows.num_rows)
+    return rows.append_column("input_max_event_time", newest)
+
+
+JOB = Job(
+    name="fit_recall",
+    summary="interactions and vectors -> recall model and candidates",
+    inputs=(
+        Input("interactions"),
+        Input("items"),
+        Input("user_embeddings"),
+        Input("item_embeddings"),
+        Input("synthetic_interactions"),
+    ),
+    outputs=("user_factors", "item_factors", "candidates"),
+    run=run,
+    settings=("activity", "recall"),
+)

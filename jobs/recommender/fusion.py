@@ -1,0 +1,97 @@
+"""Reciprocal rank fusion: many channels' proposals become one ranked list of candidates a user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from feature_store.tables import CHANNELS
+from jobs.recommender.history import Codes
+from jobs.recommender.lists import best
+from jobs.recommender.proposals import Proposals
+
+# Flattens the difference between first places; the value of the source's experiments.
+_K = 60
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Candidates sorted by user and rank; every array has one entry a candidate.
+
+    users: places in the block. channel_ranks and channel_scores: 0 and NaN where the channel did not propose.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    ranks: NDArray[np.int64]
+    channel_ranks: dict[str, NDArray[np.int64]]
+    channel_scores: dict[str, NDArray[np.float64]]
+
+
+def merge(proposals: Mapping[str, Proposals], catalogue_size: int, limit: int) -> Merged:
+    """Score each item by the sum over channels of 1 / (60 + rank) and keep each user's best `limit`.
+
+    Ties go to the smaller item code. Source: Cormack, Clarke and Büttcher, 2009.
+    """
+    flat = {name: _flatten(found, catalogue_size) for name, found in proposals.items()}
+    keys, at_key = np.unique(np.concatenate([key for key, _, _ in flat.values()]), return_inverse=True)
+    ends = np.cumsum([len(key) for key, _, _ in flat.values()])
+    ranks, scores, total = {}, {}, np.zeros(len(keys))
+    for (name, (key, rank, score)), end in zip(flat.items(), ends, strict=True):
+        at = at_key[end - len(key) : end]
+        ranks[name] = np.zeros(len(keys), dtype=np.int64)
+        scores[name] = np.full(len(keys), np.nan)
+        ranks[name][at], scores[name][at] = rank, score
+        total[at] += 1.0 / (_K + rank)
+    users, items = np.divmod(keys, max(catalogue_size, 1))
+    order, places = best(users, items, total, limit)
+    return Merged(
+        users=users[order],
+        items=items[order],
+        scores=total[order],
+        ranks=places,
+        channel_ranks={name: values[order] for name, values in ranks.items()},
+        channel_scores={name: values[order] for name, values in scores.items()},
+    )
+
+
+def _flatten(
+    found: Proposals, catalogue_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Keys (user * catalogue + item), ranks and scores of what was proposed."""
+    users, places = np.nonzero(found.items >= 0)
+    keys = users.astype(np.int64) * catalogue_size + found.items[users, places]
+    return keys, places.astype(np.int64) + 1, found.scores[users, places]
+
+
+def as_rows(merged: Merged, users: Codes, user_ids: pa.Array, item_ids: pa.Array) -> pa.Table:
+    """The candidates with ids, in the columns of the table's contract; `users` are the codes of the block."""
+    columns = {
+        "user_id": user_ids.take(pa.array(users[merged.users])),
+        "item_id": item_ids.take(pa.array(merged.items)),
+        "score": pa.array(merged.scores),
+        "rank": pa.array(merged.ranks),
+        "channels": _names(merged),
+    }
+    for name in CHANNELS:
+        absent = merged.channel_ranks[name] == 0
+        columns[f"{name}_rank"] = pa.array(merged.channel_ranks[name], mask=absent)
+        columns[f"{name}_score"] = pa.array(merged.channel_scores[name], mask=absent)
+    return pa.table(columns)
+
+
+def _names(merged: Merged) -> pa.ListArray:
+    proposed = np.stack([merged.channel_ranks[name] > 0 for name in CHANNELS], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(proposed.sum(axis=1))]).astype(np.int32)
+    values = pa.array(CHANNELS).take(pa.array(np.nonzero(proposed)[1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def empty() -> pa.Table:
+    """No candidates, in the columns of `as_rows`."""
+    nothing = {name: Proposals.nothing(0) for name in CHANNELS}
+    none = pa.array([], pa.string())
+    return as_rows(merge(nothing, 0, 1), np.empty(0, dtype=np.int32), none, none)

@@ -1,0 +1,106 @@
+"""What a recall channel answers with, and the exact top of a product of vectors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from jobs.recommender.history import Codes, Floats
+from jobs.recommender.threads import cores, one_blas_thread
+
+# Fetched beyond n, so that a tie over the n-th place can be settled by item.
+_SLACK = 16
+# Scores that agree to so many decimals are a tie: the last bits depend on how a product is laid out.
+_DECIMALS = 6
+# Dense scores held at once where a tie has to be settled among all items (floats).
+_DENSE = 16_000_000
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Items a channel proposes, best first, ties in item order; -1 and -inf where it has no more.
+
+    items: shape (users, n), codes. scores: shape (users, n).
+    """
+
+    items: Codes
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def nothing(cls, users: int) -> "Proposals":
+        """No proposal for any of `users` users."""
+        return cls(np.empty((users, 0), dtype=np.int32), np.empty((users, 0)))
+
+    def spread(self, rows: NDArray[np.bool_]) -> "Proposals":
+        """The same proposals for the users where `rows` is true, and none for the others."""
+        items = np.full((len(rows), self.items.shape[1]), -1, dtype=np.int32)
+        scores = np.full(items.shape, -np.inf)
+        items[rows], scores[rows] = self.items, self.scores
+        return Proposals(items, scores)
+
+
+def nearest(
+    vectors: Floats, queries: Floats, n: int, seen: csr_matrix, eligible: NDArray[np.bool_]
+) -> Proposals:
+    """The n eligible, unseen items with the largest product with each query.
+
+    vectors: shape (items, d). queries: shape (users, d). seen: shape (users, items).
+    """
+    from implicit.cpu.topk import topk
+
+    n = min(n, int(eligible.sum()))
+    if not n or not len(queries):
+        return Proposals.nothing(len(queries))
+    fetched = min(len(vectors), n + _SLACK)
+    barred = np.flatnonzero(~eligible).astype(np.int32)
+    with one_blas_thread():
+        items, scores = topk(
+            np.ascontiguousarray(vectors),
+            np.ascontiguousarray(queries),
+            fetched,
+            filter_query_items=seen,
+            filter_items=barred if len(barred) else None,
+            num_threads=cores(),
+        )
+    found = _ordered(items, scores, n)
+    tied = (
+        (found.items[:, -1] >= 0)
+        & (_rounded(scores[:, -1]) == found.scores[:, -1])
+        & (fetched < len(vectors))
+    )
+    _settle(found, np.flatnonzero(tied), vectors, queries, seen, eligible)
+    return found
+
+
+def _rounded(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    # Barred items carry the smallest float.
+    return np.where(scores > -1e38, np.round(scores.astype(np.float64), _DECIMALS), -np.inf)
+
+
+def _ordered(items: Codes, scores: NDArray[np.floating], n: int) -> Proposals:
+    rounded = _rounded(scores)
+    order = np.lexsort((items, -rounded), axis=1)[:, :n]
+    rounded = np.take_along_axis(rounded, order, axis=1)
+    chosen = np.take_along_axis(items, order, axis=1).astype(np.int32)
+    return Proposals(np.where(np.isneginf(rounded), -1, chosen).astype(np.int32), rounded)
+
+
+def _settle(
+    found: Proposals,
+    rows: NDArray[np.intp],
+    vectors: Floats,
+    queries: Floats,
+    seen: csr_matrix,
+    eligible: NDArray[np.bool_],
+) -> None:
+    """Rank all items for the users whose tie goes on beyond what was fetched; rare with real vectors."""
+    everything = np.arange(len(vectors), dtype=np.int32)
+    block = max(1, _DENSE // len(vectors))
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        scores = queries[part] @ vectors.T
+        scores[:, ~eligible] = -np.inf
+        scores[seen[part].nonzero()] = -np.inf
+        exact = _ordered(np.broadcast_to(everything, scores.shape), scores, found.items.shape[1])
+        found.items[part], found.scores[part] = exact.items, exact.scores
