@@ -92,6 +92,12 @@ class Evaluation:
         return measure.users if measure else 0
 
     @property
+    def listed_users(self) -> int:
+        """Users with a list, whether they came back or not."""
+        measure = self.find(self.published, "item_coverage", self.k)
+        return measure.users if measure else 0
+
+    @property
     def first_day(self) -> date:
         """First day of the events the lists were judged by."""
         return self.evaluated_ds + timedelta(days=1)

@@ -110,9 +110,9 @@ def _quality(evaluation: Evaluation | None) -> Markup | None:
     for stage in evaluation.stages:
         measure = evaluation.find(stage, "ndcg_at_k", evaluation.k)
         if measure is not None:
-            published = stage == evaluation.published
-            label = stage_name(stage) + (" (published)" if published else "")
-            rows.append(charts.Estimate(label, measure.value, measure.low, measure.high, published))
+            strong = stage == evaluation.published
+            ends = (measure.low, measure.high)
+            rows.append(charts.Estimate(stage_name(stage), measure.value, *ends, strong))
     return charts.estimates(rows)
 
 

@@ -11,6 +11,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 user, 1,204 users."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def short(value: float) -> str:
     """A large count in three digits: 512, 51.2 k, 5.12 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from jobs.report.accounts import Ranker
 from jobs.report.evidence import Evaluation
-from jobs.report.units import day, interval, metric, number, percent, short, span
+from jobs.report.units import MINUS, counted, day, interval, metric, number, percent, short, span
 from jobs.status import StepRow
 
 # Fewer users than this are called a small sample.
@@ -48,7 +48,7 @@ def verdict(ds: date, evaluations: Sequence[Evaluation], horizon_days: int) -> V
     if difference is None:
         return Verdict("early", "Nobody to judge by.", [_nobody(evaluation), due])
     earlier = [e for e in evaluations if e.evaluated_ds < evaluation.evaluated_ds]
-    sentences = [_comparison(evaluation), *_sample(evaluation), *_before(evaluation, earlier), due]
+    sentences = [_comparison(evaluation), _sample(evaluation), *_before(evaluation, earlier), due]
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return Verdict("unclear", "No clear difference to the best single channel.", sentences)
     if difference.low > 0:
@@ -76,20 +76,21 @@ def _comparison(evaluation: Evaluation) -> str:
     if best is None or difference is None or ours is None:
         return _nobody(evaluation)
     who = "ranked by the ranker" if evaluation.published == "ranker" else "in recall's own order"
+    relative = f" ({difference.value / best.value:+.0%})".replace("-", MINUS) if best.value else ""
     return (
         f"The lists of {day(evaluation.evaluated_ds)}, {who}, reached NDCG@{ours.k} {metric(ours.value)}; "
-        f"the best single channel, {stage_name(best.stage)}, {metric(best.value)}. "
-        f"Difference {metric(difference.value, signed=True)}, 95% interval "
-        f"{interval(difference.low, difference.high, signed=True)}, over the "
-        f"{number(difference.users)} users who took something new in the {evaluation.horizon_days} days "
-        "that followed."
+        f"the best single channel ({stage_name(best.stage)}) {metric(best.value)}. "
+        f"Difference {metric(difference.value, signed=True)}{relative}, 95% interval "
+        f"{interval(difference.low, difference.high, signed=True)}."
     )
 
 
-def _sample(evaluation: Evaluation) -> list[str]:
-    if evaluation.users >= FEW_USERS:
-        return []
-    return [f"{number(evaluation.users)} users are a small sample: read the interval, not the number."]
+def _sample(evaluation: Evaluation) -> str:
+    small = " A small sample: read the interval, not the number." if evaluation.users < FEW_USERS else ""
+    return (
+        f"Measured over the {number(evaluation.users)} of {counted(evaluation.listed_users, 'user')} with "
+        f"a list who took something new in the {evaluation.horizon_days} days that followed.{small}"
+    )
 
 
 def _before(evaluation: Evaluation, earlier: Sequence[Evaluation]) -> list[str]:
@@ -101,7 +102,7 @@ def _before(evaluation: Evaluation, earlier: Sequence[Evaluation]) -> list[str]:
         return []
     return [
         f"The lists of {day(earlier[-1].evaluated_ds)} had {metric(then.value)} "
-        f"({interval(then.low, then.high)}, {number(then.users)} users): other users in another week, "
+        f"({interval(then.low, then.high)}, {counted(then.users, 'user')}): other users in another week, "
         "so this is no paired comparison."
     ]
 
