@@ -71,12 +71,6 @@ class Activity(Section):
     days: int = Field(ge=1)
 
 
-class Features(Section):
-    """Windows of the behaviour features, in days."""
-
-    windows_days: tuple[int, ...] = Field(min_length=1)
-
-
 class Recall(Section):
     """Recall channels and how many candidates they may propose."""
 
@@ -130,6 +124,7 @@ class Spark(Section):
 
     master: str
     driver_memory: str
+    java_options: str
     shuffle_partitions: int = Field(ge=1)
 
 
@@ -236,7 +231,6 @@ class Settings(Section):
     embedding: Embedding
     profiles: Profiles
     cold_start: ColdStart
-    features: Features
     recall: Recall
     ranker: Ranker
     recommend: Recommend

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,13 +60,15 @@ def session(settings: Settings) -> "Iterator[SparkSession]":
     """
     require_java(os.environ)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    from pyspark.sql import SparkSession
+    with warnings.catch_warnings():
+        # Its pandas bridge is behind pandas 3; rows leave Spark as Parquet files and never through it.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.appName("nightmill")
-    for key, value in _configuration(settings).items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+        builder = SparkSession.builder.appName("nightmill")
+        for key, value in _configuration(settings).items():
+            builder = builder.config(key, value)
+        spark = builder.getOrCreate()
     try:
         yield spark
     finally:
@@ -76,9 +79,8 @@ def _configuration(settings: Settings) -> dict[str, str]:
     found = {
         "spark.master": settings.spark.master,
         "spark.driver.memory": settings.spark.driver_memory,
-        # Short jobs: the second compiler and a large thread pool cost more than they give.
         "spark.driver.extraJavaOptions": (
-            f"-Duser.timezone=UTC -XX:+UseParallelGC -Dlog4j2.configurationFile={LOGGING.as_uri()}"
+            f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()} {settings.spark.java_options}"
         ),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),

@@ -3,7 +3,7 @@
 -- Keys     item_id
 -- Reads    interactions, items, item_profiles
 -- Windows  7, 30 and 90 days, half-open: [as_of - n days, as_of). item_window_complete_90d is false where the
---          history itself is shorter than that.
+--          history itself, which begins at history_start, is shorter than that.
 -- Sums run over decimals, so that the result does not depend on the order in which rows arrive.
 WITH events AS (
     SELECT
@@ -30,11 +30,6 @@ behaviour AS (
         max(event_time) AS last_time
     FROM events
     GROUP BY item_id
-),
-
-history AS (
-    SELECT coalesce(min(event_time) <= :as_of - INTERVAL 90 DAYS, FALSE) AS complete_90d
-    FROM events
 )
 
 SELECT
@@ -47,12 +42,11 @@ SELECT
     (unix_micros(:as_of) - unix_micros(b.last_time)) / 86400e6 AS item_recency_days,
     (unix_micros(:as_of) - unix_micros(b.first_time)) / 86400e6 AS item_age_days,
     (b.events_7d / 7) / nullif(b.events_30d / 30, 0) AS item_trend_ratio_7d,
-    h.complete_90d AS item_window_complete_90d,
+    :history_start <= :as_of - INTERVAL 90 DAYS AS item_window_complete_90d,
     p.item_id IS NOT NULL AS item_profile_present,
     i.categories,
     coalesce(p.llm_tags, array()) AS llm_tags,
     greatest(b.last_time, p.input_max_event_time) AS input_max_event_time
 FROM items AS i
-CROSS JOIN history AS h
 LEFT JOIN behaviour AS b ON b.item_id = i.item_id
 LEFT JOIN item_profiles AS p ON p.item_id = i.item_id

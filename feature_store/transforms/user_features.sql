@@ -3,7 +3,7 @@
 -- Keys     user_id
 -- Reads    interactions, items, user_profiles
 -- Windows  7, 30 and 90 days, half-open: [as_of - n days, as_of). user_window_complete_90d is false where the
---          history itself is shorter than that.
+--          history itself, which begins at history_start, is shorter than that.
 -- Shares   an event counts once, split evenly over the categories of its item; shares of a user add up to at
 --          most 1 (events on items without a category have none). Largest share first, then by name.
 -- Sums run over decimals, so that the result does not depend on the order in which rows arrive.
@@ -56,11 +56,6 @@ categories AS (
     FROM category_sums AS c
     INNER JOIN behaviour AS b ON b.user_id = c.user_id
     GROUP BY c.user_id
-),
-
-history AS (
-    SELECT coalesce(min(event_time) <= :as_of - INTERVAL 90 DAYS, FALSE) AS complete_90d
-    FROM events
 )
 
 SELECT
@@ -71,13 +66,12 @@ SELECT
     b.weight_90d / nullif(b.events_90d, 0) AS user_weight_mean_90d,
     (unix_micros(:as_of) - unix_micros(b.last_time)) / 86400e6 AS user_recency_days,
     (unix_micros(:as_of) - unix_micros(b.first_time)) / 86400e6 AS user_tenure_days,
-    h.complete_90d AS user_window_complete_90d,
+    :history_start <= :as_of - INTERVAL 90 DAYS AS user_window_complete_90d,
     p.user_id IS NOT NULL AS user_profile_present,
     coalesce(transform(c.ranked, entry -> entry.name), array()) AS user_category_names_90d,
     coalesce(transform(c.ranked, entry -> -entry.negative_share), array()) AS user_category_shares_90d,
     coalesce(p.llm_interests, array()) AS llm_interests,
     greatest(b.last_time, p.input_max_event_time) AS input_max_event_time
 FROM behaviour AS b
-CROSS JOIN history AS h
 LEFT JOIN categories AS c ON c.user_id = b.user_id
 LEFT JOIN user_profiles AS p ON p.user_id = b.user_id
