@@ -124,11 +124,9 @@ def render_status(store: Store, now: datetime | None = None) -> str:
         if not partitions:
             cells.append((name, "-", "0", "-", "never", "-", "-", "-", "-"))
             continue
-        cells.append(_status_cells(name, partitions, now))
-        reasons = Counter[str]()
-        for manifest in _runs(partitions):
-            reasons.update(manifest["rows"]["quarantined"])
-        if reasons and TABLES[name].kind == "snapshot":
+        reasons = _reasons(partitions)
+        cells.append(_status_cells(name, partitions, reasons.total(), now))
+        if reasons:
             counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
             refused.append(f"  {name}: {counted}")
     text = _aligned(STATUS_HEADINGS, cells, left=2)
@@ -140,7 +138,16 @@ def _runs(partitions: Sequence[Partition]) -> list[dict[str, Any]]:
     return list({p.run_id: p.manifest for p in partitions}.values())
 
 
-def _status_cells(name: str, partitions: Sequence[Partition], now: datetime) -> tuple[str, ...]:
+def _reasons(partitions: Sequence[Partition]) -> Counter[str]:
+    """Refused rows by reason, where they lie: every output of a job tells of them, one keeps them."""
+    reasons = Counter[str]()
+    for partition in partitions:
+        if partition.quarantine is not None:
+            reasons.update(partition.manifest["rows"]["quarantined"])
+    return reasons
+
+
+def _status_cells(name: str, partitions: Sequence[Partition], refused: int, now: datetime) -> tuple[str, ...]:
     newest = partitions[-1].manifest
     whole = partitions if TABLES[name].kind == "event" else partitions[-1:]
     runs = _runs(partitions)
@@ -157,7 +164,7 @@ def _status_cells(name: str, partitions: Sequence[Partition], now: datetime) -> 
         number(counts["requests"]),
         number(counts["asked"]),
         number(counts["prompt_tokens"] + counts["output_tokens"]),
-        number(sum(sum(m["rows"]["quarantined"].values()) for m in runs)),
+        number(refused),
     )
 
 
