@@ -1,16 +1,11 @@
 """The one operator of these DAGs: it runs `nightmill <job> --ds <ds>` and nothing else."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 # A second try meets the same settings, the same data and the same budget.
 FINAL_EXIT_CODES = {
@@ -38,7 +33,9 @@ class JobOperator(BaseOperator):
         """Run the command, its output in the task's log; raises AirflowException when it does not exit 0."""
         self.hook = SubprocessHook()
         # Unbuffered, so that the log shows the job's lines in the order and at the time they were written.
-        result = self.hook.run_command(self.command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=os.getcwd())
+        result = self.hook.run_command(
+            self.command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, cwd=os.getcwd()
+        )
         if result.exit_code == 0:
             return
         said = f"`{' '.join(self.command)}` exited with {result.exit_code}: {result.output}"

@@ -1,39 +1,43 @@
 """# Nightmill, every night
 
-One task is one job: `nightmill <job> --ds <ds>`. The logical date `ds` is the day whose events are the newest
-a job may read; the run for it starts when that day has ended (00:00 UTC of the next day).
+One task is one job: `nightmill <job> --ds <ds>`. The logical date `ds` is the newest day whose events a job
+may read; its run starts when that day has ended, at 00:00 UTC of the next.
 
-    ingest -> profile_items -> embed -> simulate_cold_start -> fit_recall -> train_ranker -> recommend -> evaluate
-           -> profile_users ----------^ embed, profile_users -> build_features ----^
+A job whose inputs have not changed since it last published says so and does nothing, so to clear a run, or to
+run a date twice, is always safe.
 
-A job whose inputs have not changed since it last published says so and does nothing, so clearing a run or
-running a date twice is always safe.
+**When a task is red**, the last lines of its log say what was refused and what to do. Exit codes 2 (wrong
+settings), 3 (a quality gate refused to publish) and 4 (the token budget is used up) are not tried again;
+anything else is, twice, with growing pauses.
 
-**When a task is red**, the last lines of its log say what was refused and what to do about it. Exit codes 2
-(settings), 3 (a quality gate refused to publish) and 4 (token budget used up) are not tried again; everything
-else is, twice, with growing pauses.
-
-**One date at a time** (`max_active_runs=1`), oldest first: `train_ranker` learns from the candidates and
-`evaluate` judges the recommendations that earlier dates published, so two dates at once would give a result
-that depends on which came first. It is not `depends_on_past`, because a night that failed must not keep the
-next one from publishing. In a backfill leave *max active runs* at 1 and the order forward for the same reason.
+**One date at a time** (`max_active_runs=1`): `train_ranker` learns from the candidates, and `evaluate` judges
+the recommendations, that earlier dates published, so of two dates at once the later would not know what it
+finds. It is not `depends_on_past`, because a night that failed must not keep the next one from publishing.
+The backfill form has a *max active runs* of its own: leave it at 1, and the order forward.
 """
-
-from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable
+
 from job_operator import JobOperator
+
+ENGINE = {"pool": "generation"}  # as many slots as jobs may use the model at once
+
+
+def job(name: str, doc: str, **options: Any) -> JobOperator:
+    """The task that runs one job."""
+    return JobOperator(task_id=name, job=name, doc_md=doc, **options)
+
 
 with DAG(
     dag_id="nightly",
-    description="Catalogue and histories -> model-made features -> recommendations, one partition a night",
+    description="A catalogue and its users' histories -> what a model says of them -> recommendations",
     doc_md=__doc__,
     # Not "@daily": in Airflow 3 that is a trigger timetable, whose ds is the day the run starts.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=datetime(1970, 1, 1, tzinfo=UTC),
+    start_date=datetime(1970, 1, 1, tzinfo=UTC),  # any date may be backfilled
     catchup=False,
     max_active_runs=1,
     default_args={
@@ -44,29 +48,23 @@ with DAG(
     },
     tags=["nightmill"],
 ):
-
-    def job(name: str, doc: str, **options: Any) -> JobOperator:
-        return JobOperator(task_id=name, job=name, doc_md=doc, **options)
-
-    engine = {"pool": "generation"}  # as many slots as the engine serves jobs at once
-
-    ingest = job("ingest", "Reads the raw files into `interactions`, `items` and `users`.")
-    profile_items = job("profile_items", "Asks the model about new and changed items: `item_profiles`.", **engine)
-    profile_users = job("profile_users", "Asks the model what users like, as of ds: `user_profiles`.", **engine)
-    embed = job("embed", "Turns texts and histories into vectors: `item_embeddings`, `user_embeddings`.")
-    simulate = job(
-        "simulate_cold_start", "Asks which of two cold items a user takes: `synthetic_interactions`.", **engine
+    ingest = job("ingest", "Reads the raw files: `interactions`, `items`, `users`.")
+    profile_items = job(
+        "profile_items", "Asks the model about new or changed items: `item_profiles`.", **ENGINE
     )
-    build_features = job("build_features", "Windowed features by Spark SQL: `item_features`, `user_features`.")
-    fit_recall = job("fit_recall", "Fits every recall channel and publishes `candidates`.")
-    train_ranker = job("train_ranker", "Joins the `training_set` as of each label's time and fits the ranker.")
-    recommend = job("recommend", "Ranks the candidates: `recommendations`, the top items of every active user.")
-    evaluate = job("evaluate", "Holds earlier recommendations against what came after: `evaluations`, the report.")
+    profile_users = job("profile_users", "Asks the model what users like: `user_profiles`.", **ENGINE)
+    embed = job("embed", "Texts and histories become vectors: `item_embeddings`, `user_embeddings`.")
+    simulate_cold_start = job(
+        "simulate_cold_start", "Asks which of two cold items users take: `synthetic_interactions`.", **ENGINE
+    )
+    build_features = job("build_features", "Spark SQL over windows: `item_features`, `user_features`.")
+    fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
+    train_ranker = job("train_ranker", "Fits the ranker on a `training_set` joined as of each label's time.")
+    recommend = job("recommend", "Ranks the candidates of every active user: `recommendations`.")
+    evaluate = job("evaluate", "Earlier recommendations against what came after: `evaluations`, the report.")
 
     ingest >> [profile_items, profile_users]
     profile_items >> embed
-    [embed, profile_users] >> simulate
+    [embed, profile_users] >> simulate_cold_start >> fit_recall
     [embed, profile_users] >> build_features
-    simulate >> fit_recall
-    [build_features, fit_recall] >> train_ranker
-    train_ranker >> recommend >> evaluate
+    [build_features, fit_recall] >> train_ranker >> recommend >> evaluate

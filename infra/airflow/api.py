@@ -1,20 +1,18 @@
 """What the night needs of Airflow's public REST API (v2)."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
 from feature_store.errors import NightmillError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
 FINISHED_RUN = {"success", "failed"}
+FOLDS = ("::group::", "::endgroup::")
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,14 @@ class AirflowApi:
 
     def __init__(self, base_url: str, dag: str = "nightly") -> None:
         self.dag = dag
-        self.client = httpx.Client(base_url=base_url, timeout=30.0, trust_env=False)
+        self.client = httpx.Client(base_url=base_url, timeout=120.0, trust_env=False)
 
-    def close(self) -> None:
-        """Close the connections."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.client.close()
 
     def wait_until_ready(self, check: Callable[[], None], seconds: float = 180.0) -> None:
@@ -55,6 +57,9 @@ class AirflowApi:
 
     def _missing(self) -> str | None:
         try:
+            # The first request for the API that tasks talk to builds it; better now than in the first task.
+            if self.client.get("/execution/health").status_code != httpx.codes.OK:
+                return "Airflow's API for tasks"
             health = self.client.get("/api/v2/monitor/health")
             if health.status_code != httpx.codes.OK:
                 return "Airflow's API"
@@ -69,11 +74,17 @@ class AirflowApi:
         except httpx.TransportError:
             return "Airflow's API"
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any
+    ) -> dict[str, Any]:
         """One request; NightmillError with Airflow's own words when it is refused."""
-        answer = self.client.request(method, f"/api/v2/{path}", json=body, params=params)
+        what = f"{method} {path}"
+        try:
+            answer = self.client.request(method, f"/api/v2/{path}", json=body, params=params)
+        except httpx.TransportError as error:
+            raise NightmillError(f"Airflow's API did not answer {what}: {error!r}; see its log") from error
         if answer.is_error:
-            raise NightmillError(f"Airflow refused {method} {path} ({answer.status_code}): {answer.text.strip()}")
+            raise NightmillError(f"Airflow refused {what} ({answer.status_code}): {answer.text.strip()}")
         parsed: dict[str, Any] = answer.json() if answer.content else {}
         return parsed
 
@@ -144,11 +155,11 @@ class AirflowApi:
         ]
 
     def log(self, run: str, task: str, attempt: int) -> list[str]:
-        """The lines of one try's log."""
+        """The lines of one try's log, without the markers that fold them in the UI."""
         path = f"{self._run(run)}/taskInstances/{task}/logs/{attempt}"
         content = self.call("GET", path, full_content="true")["content"]
         lines = [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]
-        return [line for text in lines for line in text.splitlines()]
+        return [line for text in lines for line in text.splitlines() if not line.startswith(FOLDS)]
 
     def _run(self, run: str) -> str:
         return f"dags/{self.dag}/dagRuns/{run}"

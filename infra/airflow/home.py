@@ -5,27 +5,21 @@ It listens on the loopback interface only and takes every visitor for an adminis
 configured by the people who run it and needs only the DAG folder and the `generation` pool.
 """
 
-from __future__ import annotations
-
-import fcntl
 import os
 import secrets
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from feature_store.errors import NightmillError
 from feature_store.settings import REPOSITORY
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
+MARK = "_NIGHTMILL_AIRFLOW_HOME"  # how a process that outlived its parents is known
 POOLS = {"generation": 1}
 
 
@@ -63,12 +57,14 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
     """
     base = f"http://{HOST}:{port}"
     own = {
+        MARK: str(home),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": str(max(2, min(8, os.cpu_count() or 2))),
+        # The DAG and its pools say what may run at once; a worker stays busy a little longer than its task.
+        "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
         "AIRFLOW__API__HOST": HOST,
@@ -81,6 +77,9 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(on_schedule),
         # The next task starts this long after the one before it, at most.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # How late a worker may notice that its task has ended, and how patient it is with a busy machine.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     kept = {name: value for name, value in environ.items() if not name.startswith("AIRFLOW")}
@@ -97,27 +96,9 @@ def migrate(home: Path, env: Mapping[str, str]) -> None:
     log = home / "logs" / "migrate.log"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        code = subprocess.run(command, env=dict(env), stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-    if code != 0:
-        raise NightmillError(f"Airflow could not prepare its database in {home} (exit {code}); see {log}")
+        done = subprocess.run(command, env=dict(env), stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise NightmillError(
+            f"Airflow could not prepare its database in {home} (exit {done.returncode}); see {log}"
+        )
     stamp.write_text(wanted, "utf-8")
-
-
-def lock(home: Path, wait_seconds: float = 20.0) -> int:
-    """Take the lock that keeps two schedulers off one home; returns the descriptor that holds it.
-
-    The services inherit the descriptor, so the lock outlives a killed parent until its services have stopped.
-    """
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise NightmillError(
-                    f"another `make nightly` or `make airflow` is running on {home}; stop it, then try again"
-                ) from None
-            time.sleep(0.5)

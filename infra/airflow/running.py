@@ -1,28 +1,25 @@
 """A running Airflow with the DAG known and its pools there: what both commands are built on."""
 
-from __future__ import annotations
-
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import FrameType
 
+from feature_store.errors import NightmillError
+from feature_store.sections import Settings
 from infra.airflow.api import AirflowApi
-from infra.airflow.home import HOST, POOLS, airflow_home, environment, free_port, lock, migrate
+from infra.airflow.home import HOST, POOLS, airflow_home, environment, free_port, migrate
+from infra.airflow.lock import locked
 from infra.airflow.services import Services
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-    from types import FrameType
-
-    from feature_store.sections import Settings
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT: leave every `with` block, then exit. Like KeyboardInterrupt, not an Exception."""
+    """SIGINT or SIGTERM has arrived; like KeyboardInterrupt not an Exception."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -41,39 +38,43 @@ class Airflow:
 
 
 @contextmanager
-def running(
-    settings: Settings, *, on_schedule: bool, environ: Mapping[str, str] | None = None
-) -> Iterator[Airflow]:
+def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
     """Start Airflow for the data root of the settings and stop all of it at the end, whatever happens.
 
     on_schedule: whether the timetable starts runs too (for a DAG that is not paused).
     """
     begin = time.monotonic()
     home = airflow_home(settings.data_root)
-    held = lock(home)
-    try:
+    with locked(home) as held:
         port = free_port()
-        env = environment(home, port, os.environ if environ is None else environ, on_schedule=on_schedule)
-        with _stoppable():
-            migrate(home, env)
-            with Services(home, env, held) as services:
-                api = AirflowApi(f"http://{HOST}:{port}")
-                api.wait_until_ready(services.check)
-                api.ensure_pools(POOLS)
-                yield Airflow(api, services, f"http://{HOST}:{port}", home, time.monotonic() - begin)
-                api.close()
-    finally:
-        os.close(held)
+        env = environment(home, port, os.environ, on_schedule=on_schedule)
+        migrate(home, env)
+        with Services(home, env, held) as services, AirflowApi(f"http://{HOST}:{port}") as api:
+            api.wait_until_ready(services.check)
+            api.ensure_pools(POOLS)
+            yield Airflow(api, services, f"http://{HOST}:{port}", home, time.monotonic() - begin)
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
+def exit_code_of(work: Callable[[], None]) -> int:
+    """Do the work of a command; one line instead of a traceback for an error that a person can act on.
+
+    SIGINT and SIGTERM are raised as Stopped inside the work, so that every `with` block is left in order.
+    """
+
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        work()
+    except NightmillError as error:
+        print(f"nightmill: {error}", file=sys.stderr)
+        return error.exit_code
+    except Stopped as stopped:
+        print(
+            f"nightmill: {stopped}: everything is stopped; the same command goes on from here",
+            file=sys.stderr,
+        )
+        return stopped.exit_code
+    return 0

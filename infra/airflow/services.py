@@ -1,23 +1,18 @@
 """Airflow's processes: started together, watched together, and all gone when their `with` block ends."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import signal
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psutil
 
 from feature_store.errors import NightmillError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-    from types import TracebackType
 
 # No triggerer: no task of these DAGs defers. No log server: the UI reads the logs from the same disk.
 COMMANDS = {
@@ -25,6 +20,7 @@ COMMANDS = {
     "dag-processor": ["dag-processor"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
 }
+KILL_ROUNDS = 3  # what a killed process had started shows up only after it
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 libc = ctypes.CDLL(None)
@@ -37,9 +33,10 @@ def _stop_with_parent() -> None:
 class Services:
     """The api-server, the dag-processor and the scheduler of one Airflow home.
 
-    Each leads a session of its own, so that Ctrl-C reaches only this process, which then stops them in order.
-    Whatever they started and lost (a job whose task was killed, a model server that a job left for the next
-    one) becomes a child of this process and is stopped with them.
+    Each leads a session of its own, so that Ctrl-C reaches only this process, which then stops them in order;
+    each is told to stop when this process dies without a word. Whatever they started and lost (a job whose
+    task was killed, a model server that a job left for the next one) becomes a child of this process, and
+    `stop` ends every child of this process. Linux only.
     """
 
     def __init__(self, home: Path, env: Mapping[str, str], lock: int) -> None:
@@ -50,19 +47,26 @@ class Services:
 
     def __enter__(self) -> Self:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-        for name, command in COMMANDS.items():
-            with self.log(name).open("ab") as output:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *command],
-                    env=self.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(self.lock,),
-                    preexec_fn=_stop_with_parent,
-                )
+        try:
+            for name, command in COMMANDS.items():
+                self.processes[name] = self._start(name, command)
+        except BaseException:
+            self.stop()
+            raise
         return self
+
+    def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log(name).open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", *command],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(self.lock,),
+                preexec_fn=_stop_with_parent,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,8 +95,8 @@ class Services:
             spared = {server.pid} if server else set()
             self._send(signal.SIGTERM, spared, grace_seconds)
             self._send(signal.SIGTERM, set(), grace_seconds)
-            while self._send(signal.SIGKILL, set(), grace_seconds):
-                pass
+            for _ in range(KILL_ROUNDS):
+                self._send(signal.SIGKILL, set(), grace_seconds)
             for process in self.processes.values():
                 process.wait()
 

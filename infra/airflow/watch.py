@@ -1,19 +1,15 @@
 """Showing a night as it runs: a line per finished task, and what the running ones say."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from datetime import date
+from types import TracebackType
+from typing import Self
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-    from types import TracebackType
-
-    from infra.airflow.api import AirflowApi, TaskState
+from infra.airflow.api import AirflowApi, TaskState
 
 SHOWN = {"success", "failed", "up_for_retry"}
 LINES_OF_A_FAILURE = 10
