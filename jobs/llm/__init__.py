@@ -1,0 +1,1 @@
+"""Requests to a language model: prompts, engines, the store of answers, and the check of every answer."""

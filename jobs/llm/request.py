@@ -1,0 +1,115 @@
+"""A question to the model, what identifies it, and the engine's answer to it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, TypedDict
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class PromptRef:
+    """The prompt a request was rendered from; provenance, not identity."""
+
+    name: str
+    version: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """The model that is asked: everything about it that can change an answer."""
+
+    model_id: str
+    revision: str
+    quantization: str = ""
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
+class SamplingRef:
+    """How tokens are drawn; `max_tokens` caps the answer."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One rendered prompt and what its answer must look like.
+
+    schema: JSON schema the answer is constrained to. choices: the answer is one of these, and its
+    probability is wanted for each; each must begin with a token of its own. entity_id says whose row the
+    answer is for and is not part of the key: two rows with equal prompts are one question.
+    """
+
+    entity_id: str
+    messages: tuple[Message, ...]
+    prompt: PromptRef
+    model: ModelRef
+    sampling: SamplingRef
+    schema: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 over the canonical JSON of everything that can change the answer."""
+        identity = {
+            "messages": self.messages,
+            "schema": self.schema,
+            "choices": self.choices,
+            "model": asdict(self.model),
+            "sampling": asdict(self.sampling),
+        }
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def to_wire(self) -> dict[str, Any]:
+        """The request as JSON values, for another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> "Request":
+        """The request `to_wire` made, with the same key."""
+        return cls(
+            wire["entity_id"],
+            tuple(wire["messages"]),
+            PromptRef(**wire["prompt"]),
+            ModelRef(**wire["model"]),
+            SamplingRef(**wire["sampling"]),
+            wire["schema"],
+            tuple(wire["choices"]),
+        )
+
+    def with_larger_cap(self, factor: int = 2) -> "Request":
+        """The same question with room for a longer answer: another key."""
+        sampling = replace(self.sampling, max_tokens=self.sampling.max_tokens * factor)
+        return replace(self, sampling=sampling)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an engine made of one request.
+
+    error: why there is no answer (the other fields are then empty). choice_probabilities: probability of
+    each choice, adding up to one. seconds: from the request's start to its end in the engine.
+    """
+
+    key: str
+    text: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    choice_probabilities: Mapping[str, float] | None = None
+    seconds: float = 0.0
+    error: str | None = None

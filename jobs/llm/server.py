@@ -1,0 +1,203 @@
+"""The model server a night shares: the first job with a question starts it, it stops when told or when idle.
+
+Loading an engine costs a minute, and a night is many short processes; so the engine lives in a process of its
+own (jobs/llm/host.py) that every job connects to. Two jobs starting at once get one server; a server with
+another model or other arguments is another server.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from feature_store.errors import NightmillError
+from feature_store.sections import Settings
+from feature_store.settings import REPOSITORY
+from jobs.assets import ResolvedModel
+from jobs.llm.request import Answer, Request
+from jobs.llm.wire import Address, ServerFiles, receive, send
+
+COMMAND = (sys.executable, "-m", "jobs.llm.host")
+SLICE = 512
+
+
+class ServedEngine:
+    """A connection to the server of the night."""
+
+    def __init__(self, connection: Connection, files: ServerFiles, silence_seconds: float) -> None:
+        self._connection, self._files, self._silence = connection, files, silence_seconds
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Stream answers as they finish; NightmillError when the server dies or falls silent."""
+        open_keys: set[str] = set()
+        rest = iter(requests)
+        while True:
+            while len(open_keys) < SLICE and (request := next(rest, None)) is not None:
+                open_keys.add(request.key)
+                self._send({"ask": [request.to_wire()]})
+            if not open_keys:
+                return
+            answer = Answer(**self._receive()["answer"])
+            open_keys.discard(answer.key)
+            yield answer
+
+    def close(self) -> None:
+        """Leave; what is still unanswered is dropped by the server, which stays for the next job."""
+        self._connection.close()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            send(self._connection, message)
+        except OSError:
+            raise self._died() from None
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            while self._connection.poll(self._silence):
+                message = receive(self._connection)
+                if "answer" in message:
+                    return message
+        except (EOFError, OSError):
+            raise self._died() from None
+        raise NightmillError(
+            f"the model server gave no answer for {self._silence:.0f} s; `nightmill stop`, then run again: "
+            "answers so far are kept"
+        )
+
+    def _died(self) -> NightmillError:
+        return NightmillError(
+            f"the model server stopped ({self._files.last_words()}); run again: answers so far are kept. "
+            f"Its log: {self._files.log}"
+        )
+
+
+def connect(settings: Settings, model: ResolvedModel, command: Sequence[str] = COMMAND) -> ServedEngine:
+    """Connect to the server for this model and these arguments, started if there is none.
+
+    Waits until the model is loaded. NightmillError when it does not load, or not in time.
+    """
+    from jobs.llm.vllm_engine import engine_arguments
+
+    generation = settings.generation
+    arguments = engine_arguments(generation, model)
+    identity = _identity(arguments, model, generation.adapter)
+    files = ServerFiles(settings.data_root, identity)
+    deadline = time.monotonic() + generation.server.start_seconds
+    connection = files.connect()
+    if connection is None:
+        _stop_idle_others(settings.data_root, identity)
+        config = {
+            "data_root": str(settings.data_root),
+            "identity": identity,
+            "host": generation.server.host,
+            "port": generation.server.port,
+            "idle_seconds": generation.server.idle_seconds,
+            "arguments": arguments,
+            "adapter": generation.adapter,
+        }
+        print(
+            f"starting the model server for {model.model_id}; its log: {files.log}",
+            file=sys.stderr,
+            flush=True,
+        )
+        connection = _start(files, [*command, json.dumps(config)], deadline)
+    _wait_until_ready(connection, files, deadline)
+    return ServedEngine(connection, files, generation.http.timeout_seconds)
+
+
+def stop_server(data_root: Path) -> bool:
+    """Stop every model server of a data root and wait until it is gone; True if one was running."""
+    running = [files for files in ServerFiles.all(data_root) if files.alive()]
+    for files in running:
+        _stop(files)
+    return bool(running)
+
+
+def _identity(arguments: Mapping[str, Any], model: ResolvedModel, adapter: str) -> str:
+    text = json.dumps([arguments, model.model_id, model.revision, adapter], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _environment() -> dict[str, str]:
+    """The server's environment; Intel's OpenMP runtime is loaded first where there is one: vLLM wants it."""
+    from jobs.llm.vllm_engine import prepare_environment
+
+    environ = prepare_environment(os.environ)
+    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if openmp.exists():
+        environ["LD_PRELOAD"] = ":".join(filter(None, [str(openmp), environ.get("LD_PRELOAD", "")]))
+    return environ
+
+
+def _start(files: ServerFiles, command: Sequence[str], deadline: float) -> Connection:
+    files.folder.mkdir(parents=True, exist_ok=True)
+    with open(files.log, "w") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=REPOSITORY,
+            env=_environment(),
+            start_new_session=True,
+        )
+    while time.monotonic() < deadline:
+        if connection := files.connect():
+            return connection
+        # It also ends, with 0, when another job's server was faster: then that one is found.
+        if process.poll():
+            raise _failed(files.last_words(), files)
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    raise _failed("it did not listen in time", files)
+
+
+def _wait_until_ready(connection: Connection, files: ServerFiles, deadline: float) -> None:
+    try:
+        while connection.poll(max(0.0, deadline - time.monotonic())):
+            message = receive(connection)
+            if message.get("state") == "ready":
+                return
+            if message.get("state") == "failed":
+                raise _failed(message["problem"], files)
+    except (EOFError, OSError):
+        raise _failed(files.last_words(), files) from None
+    raise _failed("generation.server.start_seconds passed before the model was loaded", files)
+
+
+def _failed(problem: str, files: ServerFiles) -> NightmillError:
+    return NightmillError(f"the model server did not start: {problem}. Its log: {files.log}")
+
+
+def _stop_idle_others(data_root: Path, identity: str) -> None:
+    """Make room: a server with another model that no job is using would only hold memory."""
+    for files in ServerFiles.all(data_root):
+        if files.identity != identity and (connection := files.connect()):
+            with connection, suppress(OSError):
+                send(connection, {"stop": "if idle"})
+
+
+def _stop(files: ServerFiles, patience: float = 10.0) -> None:
+    """Ask the server to stop, then insist."""
+    if connection := files.connect():
+        with connection, suppress(OSError):
+            send(connection, {"stop": "now"})
+    for last_resort in (signal.SIGTERM, signal.SIGKILL, None):
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not files.alive():
+                return
+            time.sleep(0.05)
+        if last_resort is not None:
+            with suppress(OSError, ValueError, TypeError):
+                os.kill(Address(**json.loads(files.address.read_text("utf-8"))).pid, last_resort)
+    raise NightmillError(f"the model server cannot be stopped; its address file: {files.address}")

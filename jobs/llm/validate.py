@@ -1,0 +1,58 @@
+"""The ladder every answer climbs: finish reason, JSON, schema, the task's own check.
+
+An answer that falls off is refused with a reason from the enum; it never stops the run.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jsonschema
+
+from jobs.llm.generations import Generation
+from jobs.llm.request import Request
+
+# Reads a valid answer into the values of a row; raises Refused when they cannot be published.
+Reader = Callable[[Request, Any], Mapping[str, Any]]
+
+
+class Refused(Exception):
+    """An answer that is not published: `reason` is one of the refusal reasons, `detail` one sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def read_answer(request: Request, generation: Generation, reader: Reader) -> Mapping[str, Any]:
+    """What a stored answer says, or Refused with the first rung it fell from."""
+    if request.choices:
+        return reader(request, read_choices(request, generation))
+    if generation.finish_reason == "length":
+        raise Refused("truncated", f"cut off at {request.sampling.max_tokens} tokens")
+    if generation.finish_reason != "stop":
+        raise Refused("engine_error", f"finished with {generation.finish_reason or 'no reason'}")
+    try:
+        value = json.loads(generation.text)
+    except json.JSONDecodeError as error:
+        raise Refused("invalid_json", str(error)) from None
+    problem = jsonschema.exceptions.best_match(validator(request).iter_errors(value))
+    if problem is not None:
+        raise Refused("schema_mismatch", f"{problem.json_path}: {problem.message[:300]}")
+    return reader(request, value)
+
+
+def validator(request: Request) -> jsonschema.protocols.Validator:
+    """The validator of a request's schema."""
+    schema = dict(request.schema or {})
+    return jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)(schema)
+
+
+def read_choices(request: Request, generation: Generation) -> Mapping[str, float]:
+    """The probability of each choice: there for all of them, finite, adding up to one."""
+    found = generation.choice_probabilities or {}
+    if set(found) != set(request.choices):
+        raise Refused("schema_mismatch", f"probabilities for {sorted(found)}, not {sorted(request.choices)}")
+    if not 0.99 <= sum(found.values()) <= 1.01:  # also false where one is not a number
+        raise Refused("schema_mismatch", f"probabilities add up to {sum(found.values())}")
+    return found
