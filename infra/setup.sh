@@ -57,8 +57,9 @@ make_venv() {
     uv=.venv/bin/uv
 }
 
+# The lines of `pip config list` look like global.find-links='/a /b', with \n between values on several lines.
 pip_setting() {
-    "$python" -m pip config get "global.$1" 2>/dev/null || .venv/bin/python -m pip config get "global.$1" 2>/dev/null || true
+    sed -nE "s/^global\.$1='(.*)'$/\1/p" <<<"$pip_config" | sed 's/\\n/ /g'
 }
 
 web_addresses() {
@@ -67,7 +68,8 @@ web_addresses() {
 
 # uv does not read pip's configuration; a mirror or a folder of wheels named there has to be passed on.
 adopt_pip_settings() {
-    local place index extra cert
+    local place index extra cert pip_config
+    pip_config=$("$python" -m pip config list 2>/dev/null || .venv/bin/python -m pip config list 2>/dev/null || true)
     sources=()
     for place in ${PIP_FIND_LINKS:-$(pip_setting find-links)}; do
         sources+=(--find-links "$place")
