@@ -82,9 +82,14 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    kept = {name: value for name, value in environ.items() if not name.startswith("AIRFLOW")}
+    kept = {name: value for name, value in environ.items() if not _is_dropped(name)}
     path = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
     return {**kept, "PATH": path, "NIGHTMILL_DATA": str(home.parent), **own}
+
+
+def _is_dropped(name: str) -> bool:
+    # Without compiled files every start and every task would compile Airflow anew: twenty seconds, each time.
+    return name.startswith("AIRFLOW") or name == "PYTHONDONTWRITEBYTECODE"
 
 
 def migrate(home: Path, env: Mapping[str, str]) -> None:
