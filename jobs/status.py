@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from feature_store.partitions import Partition, Store
 from feature_store.tables import TABLES
+from jobs.report.accounts import answers
 from jobs.report.units import number, span
 
 STEP_HEADINGS = (
@@ -23,6 +24,7 @@ STEP_HEADINGS = (
     "written",
     "refused",
 )
+ANSWER_HEADINGS = ("prompt", "model", "answers", "read", "from cache", "written")
 STATUS_HEADINGS = ("table", "last ds", "dates", "rows", "published", "requests", "asked", "tokens", "refused")
 
 
@@ -129,8 +131,13 @@ def render_status(store: Store, now: datetime | None = None) -> str:
         if reasons:
             counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
             refused.append(f"  {name}: {counted}")
-    text = _aligned(STATUS_HEADINGS, cells, left=2)
-    return text + ("\nrefused rows, all dates\n" + "\n".join(refused) if refused else "")
+    parts = [_aligned(STATUS_HEADINGS, cells, left=2)]
+    if refused:
+        parts.append("refused rows, all dates\n" + "\n".join(refused))
+    if paid := answers(store):
+        rows = [(a.prompt, a.model_id, *map(number, astuple(a)[2:])) for a in paid]
+        parts.append("answers stored, all runs\n" + _aligned(ANSWER_HEADINGS, rows, left=2))
+    return "\n\n".join(parts)
 
 
 def _runs(partitions: Sequence[Partition]) -> list[dict[str, Any]]:

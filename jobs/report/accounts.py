@@ -35,6 +35,18 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What one model was ever paid for one prompt, over all runs, those that failed included."""
+
+    prompt: str
+    model_id: str
+    answers: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
 class Importance:
     """A feature's share of the gain all splits of the ranker brought."""
 
@@ -97,6 +109,20 @@ def sources(store: Store, ds: date) -> list[Source]:
             files = {"files": [str(file) for file in partition.files]}
             found += [Source(name, *row) for row in connection.execute(query, files).fetchall()]
     return found
+
+
+def answers(store: Store) -> list[Answers]:
+    """The stored generations by prompt version and model."""
+    parts = [str(part) for part in store.root.glob("generations/*/part-*.parquet")]
+    if not parts:
+        return []
+    query = """
+        SELECT prompt_name || ' v' || prompt_version, model_id, count(*), sum(prompt_tokens)::BIGINT,
+               sum(cached_tokens)::BIGINT, sum(output_tokens)::BIGINT
+        FROM read_parquet($parts) GROUP BY ALL ORDER BY ALL
+    """
+    with duckdb.connect() as connection:
+        return [Answers(*row) for row in connection.execute(query, {"parts": parts}).fetchall()]
 
 
 def ranker(store: Store, ds: date) -> Ranker | None:

@@ -67,6 +67,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         refused=_refused(refusals),
         examples=examples(store, ds, settings.report.users),
         sources=accounts.sources(store, ds),
+        answers=accounts.answers(store),
         manifests=manifests,
         written_at=datetime.now(UTC),
     )
