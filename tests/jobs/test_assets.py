@@ -35,7 +35,7 @@ def test_builtin_model_carries_package_version_and_weights_in_its_revision(
     (tmp_path / "asset.json").write_text(
         json.dumps({"package": "tiny==1.0 --hash=sha256:00", "files": files})
     )
-    monkeypatch.setitem(MODELS, "tiny", Asset("tiny", "tiny", "(.+)"))
+    monkeypatch.setitem(MODELS, "tiny", Asset("tiny", "tiny", "(.+)", needs_mib=1))
     monkeypatch.setattr(assets, "prepared", lambda asset, cache_root: tmp_path)
     model = resolve_model("tiny", load_settings({}))
     assert (model.path, model.model_id, model.revision) == (str(tmp_path), "tiny", "1.0+0123456789ab")
