@@ -50,7 +50,8 @@ class Table:
     """The contract of one table.
 
     kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
-    `snapshot` tables hold the whole state as of their ds.
+    `snapshot` tables hold the whole state as of their ds. in_order: pairs of columns of which the first is
+    never later (or larger) than the second.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     kind: Literal["event", "snapshot"] = "snapshot"
+    in_order: tuple[tuple[str, str], ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -361,6 +363,7 @@ _ALL = (
             Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
         ),
         ("user_id", "query_time", "item_id"),
+        in_order=(("features_known_at", "query_time"), ("query_time", "label_time"), ("query_time", "as_of")),
     ),
     Table(
         "rankers",

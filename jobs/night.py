@@ -118,7 +118,9 @@ class Night:
         absent = [name for name in contract.schema.names if name not in rows.column_names]
         if absent:
             raise NightmillError(f"{table} for {self.ds} lacks columns {absent}; it has {rows.column_names}")
-        rows = rows.select(contract.schema.names).cast(contract.schema)
+        # A null where there may be none is for the gate to refuse: it says which rows.
+        nullable = pa.schema([field.with_nullable(True) for field in contract.schema])
+        rows = rows.select(nullable.names).cast(nullable)
         rows = rows.sort_by([(key, "ascending") for key in contract.key])
         folder = self.stage(table, day)
         pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
