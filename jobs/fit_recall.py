@@ -27,7 +27,6 @@ def run(night: Night) -> None:
     fitted = channels.fit(
         history,
         night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
-        night.read("user_embeddings", ["user_id", "embedding", "model_id"]),
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
         night.settings.recall,
     )
@@ -74,7 +73,6 @@ JOB = Job(
     inputs=(
         Input("interactions"),
         Input("items"),
-        Input("user_embeddings"),
         Input("item_embeddings"),
         Input("synthetic_interactions"),
     ),

@@ -41,19 +41,19 @@ def fit(history: History, synthetic: pa.Table, settings: Recall) -> Als:
     from implicit.cpu.als import AlternatingLeastSquares
 
     matrix = confidences(history, synthetic, settings)
-    model = AlternatingLeastSquares(
-        factors=settings.factors,
-        regularization=settings.regularization,
-        iterations=settings.iterations,
-        num_threads=cores(),
-        random_state=settings.seed,
-    )
     known_users = np.diff(matrix.indptr) > 0
     known_items = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
     if not matrix.nnz:
         empty = [np.zeros((size, settings.factors), dtype=np.float32) for size in matrix.shape]
         return Als(empty[0], empty[1], known_users, known_items)
     with one_blas_thread():
+        model = AlternatingLeastSquares(
+            factors=settings.factors,
+            regularization=settings.regularization,
+            iterations=settings.iterations,
+            num_threads=cores(),
+            random_state=settings.seed,
+        )
         model.fit(matrix, show_progress=False)
     return Als(model.user_factors, model.item_factors, known_users, known_items)
 

@@ -49,18 +49,15 @@ class Channels:
 def fit(
     history: History,
     synthetic_interactions: pa.Table,
-    user_embeddings: pa.Table,
     item_embeddings: pa.Table,
     settings: Recall,
 ) -> Channels:
     """Fit every channel on the tables of a night."""
+    vectors = aligned(item_embeddings, "item_id", history.item_ids)
     return Channels(
         als=als.fit(history, synthetic_interactions, settings),
         trending=trending.fit(history, settings.trending_half_life_days),
-        content=content.fit(
-            aligned(user_embeddings, "user_id", history.user_ids),
-            aligned(item_embeddings, "item_id", history.item_ids),
-        ),
+        content=content.fit(history, vectors, settings.content_history),
     )
 
 

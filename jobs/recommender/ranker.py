@@ -149,7 +149,7 @@ class Scorer:
         import lightgbm
 
         try:
-            self._booster = lightgbm.Booster(model_str=model_text, params={"verbosity": -1})
+            self._booster = lightgbm.Booster(model_str=model_text)
         except lightgbm.basic.LightGBMError as error:
             raise NightmillError(f"{name} cannot be loaded ({str(error).splitlines()[0]})") from None
         self.features, self.name = tuple(features), name

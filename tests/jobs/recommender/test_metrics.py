@@ -100,3 +100,17 @@ def test_metrics_agree_with_a_plain_loop_on_random_cases() -> None:
             gain = sum(1 / math.log2(place + 2) for place, item in enumerate(ranked[:k]) if item in relevant)
             expected.append(gain / sum(1 / math.log2(place + 2) for place in range(min(k, len(relevant)))))
         np.testing.assert_allclose(metrics.ndcg_at_k(lists, wanted, k), expected)
+
+
+def test_bootstrap_together_gives_what_bootstrap_gives_column_by_column() -> None:
+    columns = list(np.random.default_rng(3).random((3, 50)))
+    together = metrics.bootstrap_together([*columns, columns[0] - columns[1]], seed=5)
+    alone = [metrics.bootstrap(column, seed=5) for column in columns]
+    np.testing.assert_allclose(together, [*alone, metrics.paired_bootstrap(columns[0], columns[1], seed=5)])
+
+
+def test_bootstrap_together_needs_a_value_for_every_user() -> None:
+    with pytest.raises(ValueError, match="without a value"):
+        metrics.bootstrap_together([np.array([0.1, np.nan])])
+    assert metrics.bootstrap_together([]) == []
+    assert all(math.isnan(end) for end in metrics.bootstrap_together([np.array([])])[0])

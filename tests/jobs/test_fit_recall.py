@@ -1,0 +1,139 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from feature_store.errors import NightmillError
+from feature_store.partitions import Store, read
+from jobs.fit_recall import JOB
+from jobs.step import execute
+
+DS = date(2026, 1, 31)
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def event(user, item, days):
+    return {
+        "user_id": user,
+        "item_id": item,
+        "event_time": NOON - timedelta(days=days),
+        "event_type": "event",
+        "weight": 1.0,
+    }
+
+
+def vector(key, name, values, model="m"):
+    return {key: name, "embedding": values, "model_id": model, "model_revision": "r"}
+
+
+EVENTS = [
+    event("ann", "a", 1),
+    event("ann", "b", 2),
+    event("bob", "b", 3),
+    event("old", "c", 29.5),
+    event("gone", "a", 60),
+]
+ITEMS = [{"item_id": name, "title": name, "attributes": "{}"} for name in ["a", "b", "c", "cold"]]
+VECTORS = [
+    vector("item_id", name, values)
+    for name, values in {"a": [1, 0], "b": [0, 1], "c": [1, 1], "cold": [2, 1]}.items()
+]
+
+
+@pytest.fixture
+def settings(make_settings, publish):
+    def prepare(events=EVENTS, vectors=VECTORS, synthetic=(), **overrides):
+        settings = make_settings(RECALL__FACTORS="4", **overrides)
+        publish(settings, "ingest", DS, {"interactions": events, "items": ITEMS})
+        publish(settings, "embed", DS, {"item_embeddings": vectors})
+        publish(settings, "simulate_cold_start", DS, {"synthetic_interactions": synthetic})
+        return settings
+
+    return prepare
+
+
+def published(settings, table):
+    return read(table, Store(settings.data_root).published(table, DS).files)
+
+
+def lists(settings):
+    rows = (
+        published(settings, "candidates")
+        .sort_by([("user_id", "ascending"), ("rank", "ascending")])
+        .to_pylist()
+    )
+    return {
+        user: [row["item_id"] for row in rows if row["user_id"] == user]
+        for user in {r["user_id"] for r in rows}
+    }
+
+
+def test_every_active_user_gets_unseen_candidates(settings):
+    prepared = settings()
+    execute(JOB, DS, prepared)
+    found = lists(prepared)
+    assert set(found) == {"ann", "bob", "old"}  # gone was last seen 60 days ago
+    assert set(found["ann"]) == {"c", "cold"}
+    assert set(found["bob"]) == {"a", "c", "cold"}
+    assert set(found["old"]) == {"a", "b", "cold"}
+
+
+def test_candidates_keep_their_channels_and_their_time(settings):
+    prepared = settings()
+    execute(JOB, DS, prepared)
+    (row,) = [
+        r
+        for r in published(prepared, "candidates").to_pylist()
+        if (r["user_id"], r["item_id"]) == ("ann", "cold")
+    ]
+    assert row["channels"] == ["content"]
+    assert row["content_rank"] == 2
+    assert row["content_score"] == pytest.approx((2 + 1) / 5**0.5 / 3, abs=1e-6)
+    assert row["als_rank"] is None
+    assert row["input_max_event_time"] == NOON - timedelta(days=1)
+
+
+def test_factors_are_published_for_whom_they_were_learnt(settings):
+    prepared = settings()
+    execute(JOB, DS, prepared)
+    assert published(prepared, "user_factors")["user_id"].to_pylist() == ["ann", "bob", "gone", "old"]
+    items = published(prepared, "item_factors")
+    assert items["item_id"].to_pylist() == ["a", "b", "c"]
+    assert {len(row) for row in items["factors"].to_pylist()} == {4}
+
+
+def test_the_same_night_twice_gives_the_same_candidates(settings):
+    prepared = settings()
+    execute(JOB, DS, prepared)
+    columns = ["user_id", "item_id", "score", "rank", "als_score"]
+    first = published(prepared, "candidates").select(columns)
+    execute(JOB, DS, prepared, reprocess=True)
+    assert published(prepared, "candidates").select(columns).equals(first)
+
+
+def test_a_synthetic_interaction_brings_a_cold_item_into_als(settings):
+    told = {"user_id": "bob", "item_id": "cold", "other_item_id": "c", "probability": 1.0, "confidence": 1.0}
+    prepared = settings(synthetic=[told])
+    execute(JOB, DS, prepared)
+    rows = {(r["user_id"], r["item_id"]): r for r in published(prepared, "candidates").to_pylist()}
+    assert rows["bob", "cold"]["als_rank"] is not None  # not taken for seen either
+    assert rows["bob", "cold"]["trending_rank"] is None
+
+
+def test_the_number_of_candidates_is_capped_for_each_user(settings):
+    prepared = settings(RECALL__CANDIDATES="1")
+    execute(JOB, DS, prepared)
+    assert {len(items) for items in lists(prepared).values()} == {1}
+
+
+def test_nobody_active_and_nothing_left_to_propose_are_no_errors(settings):
+    prepared = settings(events=[event("ann", name, 90) for name in "abc"])
+    execute(JOB, DS, prepared)
+    assert published(prepared, "candidates").num_rows == 0
+    assert pa.compute.max(published(prepared, "user_factors")["input_max_event_time"]).as_py() < NOON
+
+
+def test_vectors_of_two_models_are_refused(settings):
+    mixed = [*VECTORS[:3], VECTORS[3] | {"model_id": "n"}]
+    with pytest.raises(NightmillError, match=r"several models cannot be compared \(m, n\)"):
+        execute(JOB, DS, settings(vectors=mixed))
