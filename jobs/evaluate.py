@@ -4,7 +4,7 @@ Full ranking: a list competes against the whole catalogue, whatever it leaves ou
 had taken before count neither for nor against. Only users who took something new have a value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,8 @@ LIST_METRICS = {
     "hit_rate_at_k": metrics.hit_rate_at_k,
 }
 Row = dict[str, Any]
+# stage, metric, cut-off, and the stage it is a difference to
+Key = tuple[str, str, int, str]
 
 
 def run(night: Night) -> None:
@@ -41,9 +43,7 @@ def run(night: Night) -> None:
     lists, candidates, catalogue_size = partitions
     cutoffs = night.settings.evaluate.cutoffs
     judged = judge(night.files("interactions"), lists, candidates, horizon_days, cutoffs)
-    rows = [*_coverage_rows(judged, catalogue_size)]
-    if judged.relevant:
-        rows += [*_list_rows(judged, cutoffs), *_recall_rows(judged)]
+    rows = _coverage_rows(judged, catalogue_size) + (_measured(judged, cutoffs) if judged.relevant else [])
     same = {"evaluated_ds": lists.ds, "horizon_days": horizon_days}
     night.write("evaluations", _table(rows, same | {"input_max_event_time": judged.newest_event}))
     night.count(users_evaluated=len(judged.relevant))
@@ -65,44 +65,43 @@ def _coverage_rows(judged: Judged, catalogue_size: int) -> list[Row]:
     rows = []
     for (stage, k), (items, users) in judged.covered.items():
         share = items / catalogue_size if catalogue_size else 0.0
-        rows.append(_row(stage, "item_coverage", k, metrics.Interval(share, np.nan, np.nan), users))
+        rows.append(_row(stage, "item_coverage", k, "", metrics.Interval(share, np.nan, np.nan), users))
     return rows
 
 
-def _list_rows(judged: Judged, cutoffs: Sequence[int]) -> list[Row]:
-    rows = []
+def _measured(judged: Judged, cutoffs: Sequence[int]) -> list[Row]:
+    """Every measure taken user by user, with intervals over the same resamples of the users."""
+    measures = _list_measures(judged, cutoffs) | _recall_measures(judged)
+    intervals = metrics.bootstrap_together(list(measures.values()))
+    users = len(judged.relevant)
+    return [_row(*key, interval, users) for key, interval in zip(measures, intervals, strict=True)]
+
+
+def _list_measures(judged: Judged, cutoffs: Sequence[int]) -> dict[Key, metrics.PerUser]:
+    """Every stage by itself, and what was published minus every other stage, user by user."""
+    found: dict[Key, metrics.PerUser] = {}
     for metric, measure in LIST_METRICS.items():
         for k in cutoffs:
             values = {stage: measure(lists, judged.relevant, k) for stage, lists in judged.lists.items()}
-            rows += _compared(values, metric, k)
-    return rows
+            published, *others = values
+            found |= {(stage, metric, k, ""): value for stage, value in values.items()}
+            found |= {(published, metric, k, other): values[published] - values[other] for other in others}
+    return found
 
 
-def _compared(values: Mapping[str, metrics.PerUser], metric: str, k: int) -> list[Row]:
-    """Every stage by itself, then what was published against every other stage, user by user."""
-    users = len(next(iter(values.values())))
-    rows = [_row(stage, metric, k, metrics.bootstrap(value), users) for stage, value in values.items()]
-    published, *others = values
-    for other in others:
-        difference = metrics.paired_bootstrap(values[published], values[other])
-        rows.append(_row(published, metric, k, difference, users, other))
-    return rows
-
-
-def _recall_rows(judged: Judged) -> list[Row]:
+def _recall_measures(judged: Judged) -> dict[Key, metrics.PerUser]:
     """Candidate recall merged and of each channel, and what each channel alone brought in."""
-    rows = []
+    found: dict[Key, metrics.PerUser] = {}
     for stage, channel in judged.recall.items():
         if not channel.size:
             continue
-        found = {"candidate_recall_at_n": channel.found}
+        share = metrics.candidate_recall_at_n(channel.found, judged.relevant, channel.size)
+        found[stage, "candidate_recall_at_n", channel.size, ""] = share
         if stage != MERGED:
             others = [other for name, other in judged.recall.items() if name not in (MERGED, stage)]
-            found["candidate_recall_gain_at_n"] = _only_here(channel, others)
-        for metric, lists in found.items():
-            share = metrics.candidate_recall_at_n(lists, judged.relevant, channel.size)
-            rows.append(_row(stage, metric, channel.size, metrics.bootstrap(share), len(judged.relevant)))
-    return rows
+            gain = metrics.candidate_recall_at_n(_only_here(channel, others), judged.relevant, channel.size)
+            found[stage, "candidate_recall_gain_at_n", channel.size, ""] = gain
+    return found
 
 
 def _only_here(channel: Channel, others: Sequence[Channel]) -> list[list[str]]:
@@ -113,9 +112,7 @@ def _only_here(channel: Channel, others: Sequence[Channel]) -> list[list[str]]:
     return [[item for item in items if item not in found] for items, found in pairs]
 
 
-def _row(
-    stage: str, metric: str, k: int, interval: metrics.Interval, users: int, compared_to: str = ""
-) -> Row:
+def _row(stage: str, metric: str, k: int, compared_to: str, interval: metrics.Interval, users: int) -> Row:
     low, high = (None if np.isnan(end) else end for end in interval[1:])
     row: Row = {"stage": stage, "metric": metric, "k": k, "compared_to": compared_to}
     return row | {"value": interval.mean, "low": low, "high": high, "users": users}
