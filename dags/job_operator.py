@@ -38,10 +38,10 @@ class JobOperator(BaseOperator):
         )
         if result.exit_code == 0:
             return
-        said = f"`{' '.join(self.command)}` exited with {result.exit_code}: {result.output}"
+        said = f"`{' '.join(self.command)}` exited with {result.exit_code}"
         if reason := FINAL_EXIT_CODES.get(result.exit_code):
-            raise AirflowFailException(f"{said}\nNot tried again: {reason}.")
-        raise AirflowException(said)
+            raise AirflowFailException(f"{said} ({reason}) and is not tried again:\n{result.output}")
+        raise AirflowException(f"{said}:\n{result.output}")
 
     def on_kill(self) -> None:
         """Stop the job when its task is stopped from the UI or times out."""

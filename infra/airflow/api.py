@@ -28,9 +28,11 @@ class TaskState:
 class AirflowApi:
     """A client of one Airflow, for one DAG."""
 
-    def __init__(self, base_url: str, dag: str = "nightly") -> None:
+    def __init__(
+        self, base_url: str, dag: str = "nightly", transport: httpx.BaseTransport | None = None
+    ) -> None:
         self.dag = dag
-        self.client = httpx.Client(base_url=base_url, timeout=120.0, trust_env=False)
+        self.client = httpx.Client(base_url=base_url, timeout=120.0, trust_env=False, transport=transport)
 
     def __enter__(self) -> Self:
         return self

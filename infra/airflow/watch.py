@@ -56,9 +56,9 @@ class Watch:
         failed = next(task for task in self.latest if task.state == "failed")
         lines = self.api.log(run, failed.name, failed.tries)[-LINES_OF_A_FAILURE:]
         kept = sum(task.state == "upstream_failed" for task in self.latest)
+        others = f"{kept} task{' that needs' if kept == 1 else 's that need'} it did not run"
         return "\n".join(
-            [f"{failed.name} failed for {ds}; {kept} tasks that need it did not run. Its log ends:"]
-            + [f"    {line}" for line in lines]
+            [f"{failed.name} failed for {ds}; {others}. Its log ends:"] + [f"    {line}" for line in lines]
         )
 
     def _last_line(self, run: str, task: TaskState) -> str:

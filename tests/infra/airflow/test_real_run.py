@@ -1,0 +1,120 @@
+"""The DAG through Airflow's own scheduler; a stand-in for the `nightmill` command records its calls."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from feature_store.settings import REPOSITORY
+from infra.airflow.home import MARK
+
+pytestmark = pytest.mark.airflow
+
+STAND_IN = """\
+#!/bin/sh
+echo "$*" >> "$NIGHTMILL_DATA/calls"
+case "$*" in
+"profile_items --ds 1998-01-08") echo "nightmill: item 7 has no tags" >&2; exit 3 ;;
+"ingest --ds 1998-01-09") sleep 300 ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment like this one, whose `nightmill` is the stand-in."""
+    folder = tmp_path_factory.mktemp("environment")
+    (folder / "bin").mkdir()
+    for name in ("pyvenv.cfg", "lib"):
+        (folder / name).symlink_to(Path(sys.prefix) / name)
+    (folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    (folder / "bin" / "nightmill").write_text(STAND_IN)
+    (folder / "bin" / "nightmill").chmod(0o755)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data root, and so one Airflow, for all these tests."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def nightly(python: Path, data: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command; afterwards no process of its Airflow may be left."""
+    (data / "calls").unlink(missing_ok=True)
+    command = [str(python), "-m", "infra.airflow.nightly", "--dates"]
+    environ = os.environ | {"NIGHTMILL_DATA": str(data)}
+
+    def start(*dates: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, *dates],
+            cwd=REPOSITORY,
+            env=environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    yield start
+    assert processes_of(data / "airflow") == []
+
+
+def processes_of(home: Path) -> list[str]:
+    """The command lines of what was started for a home and still runs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(home):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def calls(data: Path) -> list[str]:
+    path = data / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_nights_in_order_until_a_gate_refuses(
+    nightly: Callable[..., subprocess.Popen[str]], data: Path
+) -> None:
+    process = nightly("1998-01-07", "1998-01-08", "1998-01-09")
+    output, _ = process.communicate(timeout=300)
+    first, second = calls(data)[:10], calls(data)[10:]
+
+    assert all(call.endswith(" --ds 1998-01-07") for call in first)
+    order = [call.split()[0] for call in first]
+    assert order[0] == "ingest"
+    assert set(order[1:4]) == {"profile_items", "profile_users", "embed"}
+    assert set(order[4:7]) == {"simulate_cold_start", "build_features", "fit_recall"}
+    assert order[7:] == ["train_ranker", "recommend", "evaluate"]
+
+    # The refused job was not tried twice, what needs it did not run, and the third date was not begun.
+    assert sorted(second) == [
+        f"{job} --ds 1998-01-08" for job in ("ingest", "profile_items", "profile_users")
+    ]
+    assert process.returncode == 1
+    assert "profile_items failed for 1998-01-08; 7 tasks that need it did not run" in output
+    assert "    nightmill: item 7 has no tags" in output
+
+
+def test_a_signal_in_mid_run_stops_everything(
+    nightly: Callable[..., subprocess.Popen[str]], data: Path
+) -> None:
+    process = nightly("1998-01-07", "1998-01-09")
+    deadline = time.monotonic() + 200
+    while "ingest --ds 1998-01-09" not in calls(data) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert len(calls(data)) == 11  # the date that had run before ran again, whole
