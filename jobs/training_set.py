@@ -45,11 +45,11 @@ def build(night: Night) -> None:
         rows = spark.run_sql(session, "pair_features")
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
     night.wrote("training_set", written)
-    _report(night, *counts)
+    _report(night, counts)
 
 
-def _label(session: "SparkSession", night: Night) -> tuple[int, int]:
-    """Make the view `pairs` of a training set; returns how many queries and positives there were to find."""
+def _label(session: "SparkSession", night: Night) -> dict[str, int]:
+    """Make the view `pairs` of a training set; returns the row of label_counts."""
     ranker = night.settings.ranker
     queries = spark.run_sql(
         session,
@@ -61,22 +61,22 @@ def _label(session: "SparkSession", night: Night) -> tuple[int, int]:
     queries.cache().createOrReplaceTempView("label_queries")
     taken = spark.run_sql(session, "first_taken", as_of=night.as_of)
     taken.cache().createOrReplaceTempView("first_taken")
-    counts = spark.run_sql(session, "label_counts").first()
+    counts: dict[str, int] = spark.run_sql(session, "label_counts").first().asDict()
     pairs = spark.run_sql(
         session, "training_pairs", seed=ranker.seed, negatives_per_positive=ranker.negatives_per_positive
     )
     pairs.createOrReplaceTempView("pairs")
-    return counts["queries"], counts["positives"]
+    return counts
 
 
-def _report(night: Night, queries: int, positives: int) -> None:
-    columns = ["user_id", "query_time", "label"]
-    rows = read("training_set", night.staged_files("training_set"), columns)
+def _report(night: Night, counts: dict[str, int]) -> None:
+    rows = read("training_set", night.staged_files("training_set"), ["user_id", "query_time", "label_time"])
     groups = rows.group_by(["user_id", "query_time"]).aggregate([]).num_rows
-    found = pc.sum(rows["label"]).as_py() or 0
+    found = rows.num_rows - rows["label_time"].null_count
     night.note(
-        f"training_set: {rows.num_rows:,} rows in {groups:,} of {queries:,} queries; "
-        f"{found:,} of {positives:,} positives were among the candidates known at their query's time"
+        f"training_set: {rows.num_rows:,} rows of {groups:,} queries; {counts['answered']:,} of "
+        f"{counts['queries']:,} queries had candidates known at their time, with {found:,} of the "
+        f"{counts['positives']:,} items taken after them"
     )
 
 
