@@ -46,6 +46,7 @@ class Watch:
                 self.seen.add(mark)
                 self._say(f"{ds}  {task.name:<20} {task.state.replace('_', ' '):<12} {task.seconds:8.1f} s")
                 self.bar.update(task.state == "success")
+        self.bar.set_description_str(f"{ds} " + ", ".join(t.name for t in tasks if t.state == "running"))
         if time.monotonic() - self.spoken > SECONDS_BETWEEN_SIGNS_OF_LIFE:
             for task in tasks:
                 if task.state == "running":
