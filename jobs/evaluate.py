@@ -5,18 +5,19 @@ had taken before count neither for nor against. Only users who took something ne
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from feature_store.partitions import Partition
+from feature_store.partitions import POINTER, Partition, Store
+from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night, end_of
 from jobs.recommender import metrics
 from jobs.recommender.judged import MERGED, Channel, Judged, judge
-from jobs.report.page import write
+from jobs.report.page import report_path, write
 from jobs.step import Input, Job
 
 LIST_METRICS = {
@@ -124,9 +125,12 @@ def _table(rows: Sequence[Row], same: Row) -> pa.Table:
     return pa.Table.from_pylist([same | row for row in rows], schema)
 
 
-def report(night: Night) -> None:
-    """Write the report of the night, now that its evaluation is published."""
-    write(night.store, night.ds, night.settings)
+def report(store: Store, ds: date, settings: Settings) -> None:
+    """Write the report of the night, unless it is younger than the evaluation it tells of."""
+    published = store.folder("evaluations", ds) / POINTER
+    written = report_path(store, ds)
+    if not written.exists() or written.stat().st_mtime < published.stat().st_mtime:
+        write(store, ds, settings)
 
 
 JOB = Job(

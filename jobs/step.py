@@ -39,7 +39,7 @@ class Job:
 
     settings: sections that change the result, part of the fingerprint. fingerprint: anything else that
     does (prompt hash, model revision, hash of raw files). after: what is left to do once everything is
-    published, such as a report.
+    published, such as a report; also called when there was nothing to do, in case it was cut short before.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Job:
     settings: tuple[str, ...] = ()
     fingerprint: Callable[[Settings], Any] | None = None
     shardable: bool = False
-    after: Callable[[Night], None] | None = None
+    after: Callable[[Store, date, Settings], None] | None = None
 
 
 @dataclass
@@ -139,6 +139,8 @@ def execute(
         inputs = find_inputs(job, ds, store)
         wanted = fingerprint(job, ds, settings, inputs)
         if not reprocess and is_published(job, ds, store, wanted):
+            if job.after is not None:
+                job.after(store, ds, settings)
             return Outcome(job.name, ds, True, time.monotonic() - started)
         night = Night(ds, settings, store, inputs, _new_run_id(), shard, reprocess)
         try:
@@ -151,7 +153,7 @@ def execute(
     if shard is None:
         catalog.rewrite(store)
         if job.after is not None:
-            job.after(night)
+            job.after(store, ds, settings)
     return Outcome(job.name, ds, False, time.monotonic() - started, dict(night.counts), tuple(night.notes))
 
 

@@ -133,7 +133,8 @@ def ranker(store: Store, ds: date) -> Ranker | None:
     names = ["status", "reason", "groups", "rows", "positives", "rounds", "valid_ndcg_at_10"]
     columns = [*names, "features", "importances"]
     row = read("rankers", partition.files, columns).to_pylist()[0]
-    gains = dict(zip(row["features"], row["importances"], strict=True))
+    # A fallback names its features and has no importances.
+    gains = dict(zip(row["features"], row["importances"], strict=False))
     total = sum(gains.values()) or 1.0
     ranked = sorted(gains, key=lambda name: (-gains[name], name))
     importances = [Importance(name, gains[name] / total, feature_group(name)) for name in ranked]

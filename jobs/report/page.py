@@ -28,11 +28,16 @@ GROUPS = ("behaviour", "recall score", "language model")
 def write(store: Store, ds: date, settings: Settings) -> Path:
     """Write reports/<ds>.html, and report.html unless a later night has one already."""
     html = render(store, ds, settings)
-    path = store.root / "reports" / f"{ds.isoformat()}.html"
+    path = report_path(store, ds)
     write_atomically(path, html)
     if ds == max(p.ds for p in store.partitions("evaluations")):
         write_atomically(store.root / "report.html", html)
     return path
+
+
+def report_path(store: Store, ds: date) -> Path:
+    """Where the report of a night is kept."""
+    return store.root / "reports" / f"{ds.isoformat()}.html"
 
 
 def render(store: Store, ds: date, settings: Settings) -> str:

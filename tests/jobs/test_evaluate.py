@@ -166,3 +166,17 @@ def test_a_later_report_is_not_replaced_by_a_backfill(publish: Publish, settings
     execute(JOB, LISTED, settings)
     assert (settings.data_root / "report.html").read_text("utf-8") == newest
     assert (settings.data_root / "reports" / f"{LISTED}.html").exists()
+
+
+def test_a_report_that_was_never_written_is_written_without_judging_again(
+    publish: Publish, settings: Settings
+) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    report = settings.data_root / "reports" / f"{JUDGED}.html"
+    written = report.stat().st_mtime_ns
+    assert execute(JOB, JUDGED, settings).nothing_to_do
+    assert report.stat().st_mtime_ns == written
+    report.unlink()
+    assert execute(JOB, JUDGED, settings).nothing_to_do
+    assert report.exists()

@@ -82,7 +82,7 @@ def settings(publish: Callable[..., None], make_settings: Callable[..., Settings
         publish(settings, "ingest", ds, {"interactions": [event], "items": items, "users": []})
         publish(settings, "profile_items", ds, {"item_profiles": [profile]}, counts, refused)
         publish(settings, "profile_users", ds, {"user_profiles": [said]})
-        ranker = {"status": "fallback", "reason": "too little history"}
+        ranker = {"status": "fallback", "reason": "too little history", "features": ["als_score"]}
         publish(settings, "train_ranker", ds, {"rankers": [ranker]})
         publish(settings, "recommend", ds, {"recommendations": [listed]})
         rows = [measured | value for value in values] if ds == SECOND else []
