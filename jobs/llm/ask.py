@@ -4,7 +4,6 @@ requests -> one per key -> those not in generations -> engine -> generations -> 
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ OpenEngine = Callable[[], AbstractContextManager[Engine]]
 class Outcome:
     """What became of one request: values, or the reason for refusing the answer.
 
-    reused: the answer was stored before this run asked for anything.
+    reused: the answer was stored before this run asked for anything. cut_off: it reached max_tokens.
     """
 
     request: Request
@@ -35,6 +34,7 @@ class Outcome:
     reason: str = ""
     detail: str = ""
     raw: str | None = None
+    cut_off: bool = False
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ def ask(
     asking = Asking(night, model, description, open_)
     outcomes = asking.outcomes(requests, reader)
     if night.settings.generation.retry_truncated:
-        cut = [outcome.request for outcome in outcomes if outcome.reason == "truncated"]
+        cut = [outcome.request for outcome in outcomes if outcome.cut_off]
         if cut:
             longer = {
                 o.request.entity_id: o for o in asking.outcomes([r.with_larger_cap() for r in cut], reader)
@@ -186,25 +186,5 @@ def _outcome(
     try:
         return Outcome(request, read_answer(request, generation, reader), reused)
     except Refused as refused:
-        return Outcome(request, None, reused, refused.reason, refused.detail, generation.text)
-
-
-def account(night: Night, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Quarantine the refused outcomes and count all; the accepted ones are returned.
-
-    written + carried_forward + quarantined = selected, checked here.
-    """
-    accepted = [outcome for outcome in outcomes if outcome.values is not None]
-    for outcome in outcomes:
-        if outcome.values is None:
-            night.quarantine(
-                outcome.request.entity_id, outcome.reason, outcome.detail, outcome.raw, outcome.request.key
-            )
-    kinds = Counter("carried_forward" if outcome.reused else "written" for outcome in accepted)
-    refused = sum(night.quarantined_by_reason().values())
-    if kinds.total() + refused != len(outcomes):
-        raise NightmillError(
-            f"{len(outcomes)} rows, {kinds.total()} kept, {refused} refused; this is a defect"
-        )
-    night.count(selected=len(outcomes), written=kinds["written"], carried_forward=kinds["carried_forward"])
-    return accepted
+        cut_off = generation.finish_reason == "length" and not request.choices
+        return Outcome(request, None, reused, refused.reason, refused.detail, generation.text, cut_off)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from feature_store.sections import Settings
 from jobs.assets import ResolvedModel, resolve_model
-from jobs.llm.request import Answer, ModelRef, Request
+from jobs.llm.request import Answer, ModelRef, Request, SamplingRef
 
 
 class Engine(Protocol):
@@ -63,6 +63,20 @@ def find_model(settings: Settings) -> Model:
     model = resolve_model(generation.model, settings)
     ref = ModelRef(model.model_id, model.revision, generation.quantization, generation.adapter)
     return Model(model, ref)
+
+
+def sampling_ref(settings: Settings, max_tokens: int) -> SamplingRef:
+    """The settings' sampling with a cap of `max_tokens`."""
+    return SamplingRef(max_tokens, **settings.generation.sampling.model_dump())
+
+
+def generation_fingerprint(settings: Settings) -> dict[str, Any]:
+    """What of the generation settings changes answers; how they are computed is left out."""
+    return {
+        "model": asdict(find_model(settings).ref),
+        "sampling": settings.generation.sampling.model_dump(),
+        "retry_truncated": settings.generation.retry_truncated,
+    }
 
 
 @contextmanager

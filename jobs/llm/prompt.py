@@ -80,7 +80,9 @@ class Prompt:
     def render(self, row: Mapping[str, Any]) -> tuple[Message, ...]:
         """The conversation for one row; NightmillError names the field a row lacks."""
         try:
-            return tuple({"role": role, "content": turn.render(row=row)} for role, turn in self._turns)
+            return tuple(
+                {"role": role, "content": turn.render(row=row).strip()} for role, turn in self._turns
+            )
         except TemplateError as error:
             raise NightmillError(f"prompt {self.name} v{self.version} cannot be rendered: {error}") from None
 

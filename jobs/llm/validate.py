@@ -4,13 +4,14 @@ An answer that falls off is refused with a reason from the enum; it never stops 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jsonschema
 
 from jobs.llm.generations import Generation
 from jobs.llm.request import Request
+from jobs.llm.text import links, protected, ungrounded
 
 # Reads a valid answer into the values of a row; raises Refused when they cannot be published.
 Reader = Callable[[Request, Any], Mapping[str, Any]]
@@ -39,7 +40,16 @@ def read_answer(request: Request, generation: Generation, reader: Reader) -> Map
     problem = jsonschema.exceptions.best_match(validator(request).iter_errors(value))
     if problem is not None:
         raise Refused("schema_mismatch", f"{problem.json_path}: {problem.message[:300]}")
+    refuse_capped(request, value)
     return reader(request, value)
+
+
+def refuse_capped(request: Request, value: Any) -> None:
+    """Refuse texts as long as the schema lets them be: the grammar ended them, not the model."""
+    for name, part in (request.schema or {}).get("properties", {}).items():
+        text = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(text, str) and "maxLength" in part and len(text) >= part["maxLength"]:
+            raise Refused("truncated", f"{name} filled its {part['maxLength']} characters")
 
 
 def validator(request: Request) -> jsonschema.protocols.Validator:
@@ -56,3 +66,18 @@ def read_choices(request: Request, generation: Generation) -> Mapping[str, float
     if not 0.99 <= sum(found.values()) <= 1.01:  # also false where one is not a number
         raise Refused("schema_mismatch", f"probabilities add up to {sum(found.values())}")
     return found
+
+
+def refuse_unsafe(text: str, source: Iterable[str]) -> None:
+    """Refuse a text that speaks of protected attributes its source does not, or that links anywhere."""
+    source = list(source)
+    if brought_in := protected(text, source):
+        raise Refused("unsafe", f"speaks of {', '.join(brought_in)}")
+    if found := links(text):
+        raise Refused("unsafe", f"links to {found[0]}")
+
+
+def refuse_ungrounded(text: str, source: Iterable[str]) -> None:
+    """Refuse a text with numbers or names its source does not contain."""
+    if invented := ungrounded(text, source):
+        raise Refused("ungrounded", f"the input does not contain {', '.join(invented)}")

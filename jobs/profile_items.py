@@ -1,0 +1,95 @@
+"""profile_items: items -> item_profiles.
+
+One question for every item in scope; an item that did not change costs nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from feature_store.settings import Settings
+from jobs.history import cold_items, event_counts
+from jobs.llm.accounts import account, as_table, describe
+from jobs.llm.ask import ask
+from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
+from jobs.llm.prompt import load_prompt
+from jobs.llm.request import Request
+from jobs.llm.text import clean
+from jobs.llm.validate import Refused, refuse_ungrounded, refuse_unsafe
+from jobs.night import Night
+from jobs.step import Input, Job
+
+PROMPT = "profile_item"
+MAX_TOKENS = 96
+
+
+def run(night: Night) -> None:
+    """Ask about every item in scope and publish what could be accepted."""
+    prompt = load_prompt(PROMPT, night.settings.profiles.item_prompt_version)
+    model, sampling = find_model(night.settings), sampling_ref(night.settings, MAX_TOKENS)
+    requests = [prompt.request(row["item_id"], as_row(row), model.ref, sampling) for row in _scope(night)]
+    outcomes = ask(night, requests, read_profile, model, "profile_items")
+    if night.shard is None:
+        describe(night, prompt, model)
+        night.write("item_profiles", as_table("item_profiles", account(night, outcomes)))
+
+
+def _scope(night: Night) -> list[dict[str, Any]]:
+    """Items that are worth a question: those with events enough, and the cold ones that are considered."""
+    settings = night.settings.profiles
+    items = night.read("items", ["item_id", "title", "description", "categories", "price", "attributes"])
+    counts = event_counts(night.files("interactions"), night.as_of)
+    ids = items["item_id"].to_pylist()
+    wanted = {item for item in ids if counts.get(item, 0) >= settings.item_min_events}
+    wanted.update(cold_items(ids, counts, night.settings.cold_start.max_events, settings.item_cold))
+    night.count(out_of_scope=items.num_rows - len(wanted))
+    if len(wanted) < items.num_rows:
+        night.note(
+            f"{len(wanted):,} of {items.num_rows:,} items are in scope: at least {settings.item_min_events} "
+            f"events (profiles.item_min_events), and {settings.item_cold} cold ones (profiles.item_cold)"
+        )
+    return [row for row in items.to_pylist() if row["item_id"] in wanted]
+
+
+def as_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as the prompt's template reads it."""
+    return {**item, "attributes": json.loads(item["attributes"])}
+
+
+def read_profile(request: Request, value: Any) -> Mapping[str, Any]:
+    """The values of a row; Refused where the description says what the item does not."""
+    description = clean(value["description"])
+    source = [request.messages[-1]["content"]]
+    if not description:
+        raise Refused("schema_mismatch", "the description is empty")
+    refuse_unsafe(description, source)
+    refuse_ungrounded(description, source)
+    return {
+        "item_id": request.entity_id,
+        "llm_description": description,
+        "llm_tags": list(dict.fromkeys(value["tags"])),
+        "llm_audience": value["audience"],
+    }
+
+
+def fingerprint(settings: Settings) -> Any:
+    """The prompt, the model, and the scope."""
+    version = settings.profiles.item_prompt_version
+    return [
+        load_prompt(PROMPT, version).hash,
+        generation_fingerprint(settings),
+        settings.profiles.item_min_events,
+        settings.profiles.item_cold,
+        settings.cold_start.max_events,
+    ]
+
+
+JOB = Job(
+    name="profile_items",
+    summary="items -> item_profiles",
+    inputs=(Input("items"), Input("interactions")),
+    outputs=("item_profiles",),
+    run=run,
+    fingerprint=fingerprint,
+    shardable=True,
+)

@@ -1,0 +1,162 @@
+"""Nothing asked twice, nothing lost, one outcome for each row."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from feature_store.errors import NightmillError
+from jobs.llm.ask import Outcome, ask, in_shard
+from jobs.llm.engine import Model
+from jobs.llm.fake_engine import FakeEngine, Fault
+from jobs.llm.request import Answer, Request
+from jobs.night import Night
+
+from .conftest import make_request
+
+Nights = Callable[..., Night]
+
+
+def read(request: Request, value: Any) -> Mapping[str, Any]:
+    return {"id": request.entity_id, "tag": value["tag"]}
+
+
+class Opened:
+    """Opens one engine again and again, and counts."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine, self.times = engine, 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[FakeEngine]:
+        self.times += 1
+        yield self.engine
+        self.engine.close()
+
+
+def run(night: Night, model: Model, requests: Sequence[Request], opened: Opened) -> list[Outcome]:
+    return ask(night, requests, read, model, "asking", opened)
+
+
+def test_every_row_has_its_outcome_in_order(night: Nights, model: Model) -> None:
+    requests = [make_request(f"e{n}") for n in (3, 1, 2)]
+    tonight = night()
+    outcomes = run(tonight, model, requests, Opened(FakeEngine()))
+    assert [outcome.values and outcome.values["id"] for outcome in outcomes] == ["e3", "e1", "e2"]
+    assert (tonight.counts["requests"], tonight.counts["asked"], tonight.counts["cached"]) == (3, 3, 0)
+
+
+def test_equal_questions_are_asked_once(night: Nights, model: Model) -> None:
+    opened, tonight = Opened(FakeEngine()), night()
+    outcomes = run(tonight, model, [make_request(e, content="same") for e in ("e1", "e2")], opened)
+    assert len(opened.engine.asked) == 1
+    assert [outcome.values and outcome.values["id"] for outcome in outcomes] == ["e1", "e2"]
+    assert (tonight.counts["asked"], tonight.counts["cached"]) == (1, 1)
+
+
+def test_the_second_time_no_engine_is_opened(night: Nights, model: Model) -> None:
+    opened = Opened(FakeEngine())
+    requests = [make_request("e1"), make_request("e2")]
+    first = run(night(), model, requests, opened)
+    tonight = night()
+    second = run(tonight, model, requests, opened)
+    assert opened.times == 1
+    assert [o.values for o in second] == [o.values for o in first]
+    assert [o.reused for o in first + second] == [False, False, True, True]
+    assert (tonight.counts["asked"], tonight.counts["cached"]) == (0, 2)
+
+
+def test_a_changed_row_costs_one_question(night: Nights, model: Model) -> None:
+    opened = Opened(FakeEngine())
+    run(night(), model, [make_request("e1"), make_request("e2")], opened)
+    changed = make_request("e2", content="What is e2 now?")
+    run(night(), model, [make_request("e1"), changed], opened)
+    assert opened.engine.asked[2:] == [changed.key]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.ERROR, "engine_error"),
+        (Fault.SILENCE, "engine_error"),
+        (Fault.NOT_JSON, "invalid_json"),
+        (Fault.WRONG_SCHEMA, "schema_mismatch"),
+        (Fault.TRUNCATED, "truncated"),
+    ],
+)
+def test_a_bad_answer_is_refused_and_the_others_are_not(
+    night: Nights, model: Model, fault: Fault, reason: str
+) -> None:
+    engine = FakeEngine(lambda request: fault if request.entity_id == "e2" else None)
+    outcomes = run(night(), model, [make_request(e) for e in ("e1", "e2", "e3")], Opened(engine))
+    assert [outcome.reason for outcome in outcomes] == ["", reason, ""]
+
+
+def test_an_answer_that_was_cut_off_is_asked_once_more_with_a_larger_cap(night: Nights, model: Model) -> None:
+    engine = FakeEngine(lambda request: Fault.TRUNCATED if request.sampling.max_tokens == 16 else None)
+    opened = Opened(engine)
+    (outcome,) = run(night(), model, [make_request()], opened)
+    assert outcome.values is not None
+    assert outcome.request.sampling.max_tokens == 32
+    run(night(), model, [make_request()], opened)
+    assert engine.asked == [make_request().key, make_request().with_larger_cap().key]
+
+
+def test_an_engine_error_is_asked_again_on_the_next_run(night: Nights, model: Model) -> None:
+    run(night(), model, [make_request()], Opened(FakeEngine(lambda _: Fault.ERROR)))
+    (outcome,) = run(night(), model, [make_request()], Opened(FakeEngine()))
+    assert outcome.values is not None
+
+
+def test_what_was_answered_before_a_death_is_kept(night: Nights, model: Model) -> None:
+    requests = [make_request(f"e{n}") for n in range(1, 6)]
+    dying = FakeEngine(lambda request: Fault.DEATH if request.entity_id == "e4" else None)
+    with pytest.raises(RuntimeError, match="told to die"):
+        run(night(), model, requests, Opened(dying))
+    living = Opened(FakeEngine())
+    outcomes = run(night(), model, requests, living)
+    assert living.engine.asked == [requests[3].key, requests[4].key]
+    assert all(outcome.values for outcome in outcomes)
+
+
+def test_answers_reach_the_disk_every_flush_rows(night: Nights, model: Model) -> None:
+    tonight = night(GENERATION__FLUSH_ROWS="2")
+    run(tonight, model, [make_request(f"e{n}") for n in range(5)], Opened(FakeEngine()))
+    assert len(list(tonight.store.root.glob("generations/ask_tag/part-*.parquet"))) == 3
+
+
+def test_shards_are_disjoint_and_together_everything(night: Nights, model: Model) -> None:
+    requests = [make_request(f"e{n}") for n in range(20)]
+    opened = Opened(FakeEngine())
+    shares = [
+        {o.request.entity_id for o in run(night(shard=(k, 3)), model, requests, opened)} for k in (1, 2, 3)
+    ]
+    assert sum(map(len, shares)) == 20
+    assert all(0 < len(share) < 20 for share in shares)
+    assert set().union(*shares) == {request.entity_id for request in requests}
+    run(night(), model, requests, opened)
+    assert len(opened.engine.asked) == 20
+    assert in_shard("anything", None)
+
+
+def test_neighbours_share_their_prefix(night: Nights, model: Model) -> None:
+    opened = Opened(FakeEngine())
+    requests = [make_request(f"e{n}", content=text) for n, text in enumerate(["b 1", "a 1", "b 2", "a 2"])]
+    run(night(), model, requests, opened)
+    assert opened.engine.asked == [requests[n].key for n in (1, 3, 0, 2)]
+
+
+def test_an_engine_that_answers_twice_is_a_defect(night: Nights, model: Model) -> None:
+    class Stuttering(FakeEngine):
+        def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+            for answer in super().generate(requests):
+                yield from (answer, answer)
+
+    with pytest.raises(NightmillError, match="twice or unasked"):
+        run(night(), model, [make_request()], Opened(Stuttering()))
+
+
+def test_two_requests_for_one_row_are_a_defect(night: Nights, model: Model) -> None:
+    with pytest.raises(NightmillError, match="two requests for one row"):
+        run(night(), model, [make_request("e1"), make_request("e1")], Opened(FakeEngine()))
