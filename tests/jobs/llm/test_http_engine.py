@@ -1,0 +1,143 @@
+"""The HTTP engine against a server played by httpx: payload, answers, retries, refusals."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from feature_store.errors import NightmillError
+from feature_store.sections import HttpEngine as HttpSettings
+from jobs.llm.http_engine import HttpEngine
+
+from .conftest import SCHEMA, make_request
+
+SETTINGS = HttpSettings(
+    url="http://model.test/v1", api_key="secret", concurrency=2, timeout_seconds=5, retries=2
+)
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+
+
+def completion(text: str = "{}", logprobs: Any = None) -> dict[str, Any]:
+    choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": logprobs}
+    return {"choices": [choice], "usage": USAGE}
+
+
+class Server:
+    """Plays a server: `replies` are given in turn, the last one again and again."""
+
+    def __init__(self, *replies: Callable[[], httpx.Response], models: tuple[str, ...] = ("tiny",)) -> None:
+        self.replies, self.models = list(replies), models
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[httpx.Headers] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": name} for name in self.models]})
+        assert request.url.path == "/v1/chat/completions"
+        self.bodies.append(json.loads(request.content))
+        self.headers.append(request.headers)
+        return (self.replies.pop(0) if len(self.replies) > 1 else self.replies[0])()
+
+    def engine(self, settings: HttpSettings = SETTINGS) -> HttpEngine:
+        return HttpEngine(settings, ("tiny", "/models/tiny"), httpx.MockTransport(self), first_wait=0.001)
+
+
+def reply(status: int = 200, **kwargs: Any) -> Callable[[], httpx.Response]:
+    return lambda: httpx.Response(status, **kwargs)
+
+
+def broken() -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
+def test_it_asks_as_vllm_wants_to_be_asked() -> None:
+    server = Server(reply(json=completion('{"tag":"red"}')))
+    (answer,) = server.engine().generate([make_request()])
+    assert server.bodies == [
+        {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": "What is e1?"}],
+            "max_tokens": 16,
+            "temperature": 0.0,
+            "seed": 0,
+            "structured_outputs": {"json": SCHEMA},
+        }
+    ]
+    assert server.headers[0]["authorization"] == "Bearer secret"
+    assert (answer.text, answer.finish_reason, answer.error) == ('{"tag":"red"}', "stop", None)
+    assert (answer.prompt_tokens, answer.cached_tokens, answer.output_tokens) == (9, 4, 3)
+
+
+def test_choices_come_with_their_probabilities() -> None:
+    top = [{"token": "A", "logprob": -0.6931471805599453}, {"token": "B", "logprob": -1.3862943611198906}]
+    server = Server(reply(json=completion("A", {"content": [{"top_logprobs": top}]})))
+    (answer,) = server.engine().generate([make_request(schema=None, choices=("A", "B"))])
+    assert server.bodies[0]["structured_outputs"] == {"choice": ["A", "B"]}
+    # exp of the two are 1/2 and 1/4
+    assert answer.choice_probabilities == pytest.approx({"A": 2 / 3, "B": 1 / 3})
+
+
+@pytest.mark.parametrize(
+    "failing", [reply(429), reply(429, headers={"retry-after": "0"}), reply(503), reply(500), broken]
+)
+def test_passing_failures_are_tried_again(failing: Callable[[], httpx.Response]) -> None:
+    server = Server(failing, failing, reply(json=completion()))
+    (answer,) = server.engine().generate([make_request()])
+    assert answer.error is None
+    assert len(server.bodies) == 3
+
+
+def test_after_the_last_retry_the_request_has_an_error() -> None:
+    server = Server(reply(429))
+    answers = {a.key: a for a in server.engine().generate([make_request("e1"), make_request("e2")])}
+    assert {a.error for a in answers.values()} == {"HTTP 429 after 3 attempts"}
+    assert len(answers) == 2
+
+
+def test_a_request_the_server_refuses_is_not_tried_again() -> None:
+    server = Server(reply(400, text="prompt too long"))
+    (answer,) = server.engine().generate([make_request()])
+    assert answer.error == "HTTP 400: prompt too long"
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("body", [reply(json={"choices": []}), reply(text="<html>"), reply(json=[1])])
+def test_what_is_not_an_answer_is_an_error_of_that_request(body: Callable[[], httpx.Response]) -> None:
+    (answer,) = Server(body).engine().generate([make_request()])
+    assert answer.error is not None
+    assert answer.error.startswith("not an answer")
+
+
+def test_all_of_many_requests_are_answered() -> None:
+    server = Server(reply(json=completion()))
+    requests = [make_request(f"e{n}") for n in range(50)]
+    assert {a.key for a in server.engine().generate(requests)} == {r.key for r in requests}
+    assert list(server.engine().generate([])) == []
+
+
+def test_a_reader_that_stops_early_leaves_no_thread_behind() -> None:
+    server = Server(reply(json=completion()))
+    answers = server.engine().generate([make_request(f"e{n}") for n in range(50)])
+    next(answers)
+    answers.close()
+    assert len(server.bodies) <= 50
+
+
+def test_a_server_with_another_model_is_refused() -> None:
+    with pytest.raises(NightmillError, match=r"serves other, but generation\.model is tiny"):
+        Server(reply(), models=("other",)).engine()
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    def gone(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused")
+
+    with pytest.raises(NightmillError, match=r"no model server answers at http://model\.test/v1"):
+        HttpEngine(SETTINGS, ("tiny",), httpx.MockTransport(gone))
+
+
+def test_without_a_url_the_remedy_is_named() -> None:
+    with pytest.raises(NightmillError, match=r"set generation\.http\.url"):
+        HttpEngine(SETTINGS.model_copy(update={"url": ""}), ("tiny",))
