@@ -68,6 +68,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         tokens=_by_step(nights, rows, "tokens"),
         tonight=tonight,
         lists=_lists(manifests),
+        notes={m["job"]: m["notes"] for m in manifests if m["notes"]},
         refusals=refusals,
         refused=_refused(refusals),
         examples=examples(store, ds, settings.report.users),
