@@ -51,6 +51,7 @@ def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
         migrate(home, env)
         with Services(home, env, held) as services, AirflowApi(f"http://{HOST}:{port}") as api:
             api.wait_until_ready(services.check)
+            services.require_port(port)
             api.ensure_pools(POOLS)
             yield Airflow(api, services, f"http://{HOST}:{port}", home, time.monotonic() - begin)
 

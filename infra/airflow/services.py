@@ -85,6 +85,21 @@ class Services:
                     f"Airflow's {name} stopped with exit code {process.returncode}; see {self.log(name)}"
                 )
 
+    def require_port(self, port: int) -> None:
+        """Raise NightmillError unless it is our api-server that listens on a port.
+
+        Two that start together may both find the port free; whoever lost must not talk to the winner's.
+        """
+        server = psutil.Process(self.processes["api-server"].pid)
+        found = [
+            connection
+            for process in (server, *server.children(recursive=True))
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        ]
+        if not found:
+            raise NightmillError(f"another program took port {port} while Airflow was starting; run it again")
+
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Ask every process to stop, then make it; returns when none is left.
 
