@@ -5,7 +5,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import httpx
@@ -42,7 +42,7 @@ class HttpEngine:
         self._first_wait = first_wait
         self._model = asyncio.run(self._served_name())
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Sequence[Request]) -> Generator[Answer, None, None]:
         """Stream answers as they arrive; a request that still fails after its retries has `error` set."""
         answers: queue.Queue[Answer | BaseException | None] = queue.Queue()
         stop = threading.Event()
