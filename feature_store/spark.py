@@ -54,9 +54,10 @@ def require_java(environ: Mapping[str, str]) -> None:
 
 @contextmanager
 def session(settings: Settings) -> "Iterator[SparkSession]":
-    """A Spark session on the master the settings name, stopped at the end of the block.
+    """A Spark session on the master the settings name, stopped at the end of the block that started it.
 
-    Times are UTC and microseconds, as in the contracts. NightmillError where Java is missing.
+    A block inside another shares its session. Times are UTC and microseconds, as in the contracts.
+    NightmillError where Java is missing.
     """
     require_java(os.environ)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -65,14 +66,19 @@ def session(settings: Settings) -> "Iterator[SparkSession]":
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.appName("nightmill")
-        for key, value in _configuration(settings).items():
-            builder = builder.config(key, value)
-        spark = builder.getOrCreate()
+        running = SparkSession.getActiveSession()
+        spark = running or _start(SparkSession.builder.appName("nightmill"), settings)
     try:
         yield spark
     finally:
-        spark.stop()
+        if running is None:
+            spark.stop()
+
+
+def _start(builder: Any, settings: Settings) -> "SparkSession":
+    for key, value in _configuration(settings).items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
 
 
 def _configuration(settings: Settings) -> dict[str, str]:

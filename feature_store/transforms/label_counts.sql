@@ -1,4 +1,4 @@
--- label_counts: how many queries there are, how many of them recall had candidates for, and what was there to find.
+-- label_counts: how many queries there are, for how many recall had candidates, and what it could have found.
 -- Grain    one row
 -- Reads    label_queries, first_taken, candidates (all earlier nights)
 WITH known AS (
@@ -7,18 +7,21 @@ WITH known AS (
     GROUP BY user_id
 ),
 
-answered AS (
-    SELECT q.*
+queries AS (
+    SELECT
+        q.user_id,
+        q.query_time,
+        coalesce(min(k.first_known_at) <= q.query_time, FALSE) AS answered,
+        count(t.item_id) AS positives
     FROM label_queries AS q
-    INNER JOIN known AS k ON k.user_id = q.user_id AND k.first_known_at <= q.query_time
+    LEFT JOIN known AS k ON k.user_id = q.user_id
+    LEFT JOIN first_taken AS t
+        ON t.user_id = q.user_id AND t.first_time >= q.query_time AND t.first_time < q.label_until
+    GROUP BY q.user_id, q.query_time
 )
 
 SELECT
-    (SELECT count(*) FROM label_queries) AS queries,
-    (SELECT count(*) FROM answered) AS answered,
-    (
-        SELECT count(*)
-        FROM answered AS q
-        INNER JOIN first_taken AS t
-            ON t.user_id = q.user_id AND t.first_time >= q.query_time AND t.first_time < q.label_until
-    ) AS positives
+    count(*) AS queries,
+    count_if(answered) AS answered,
+    coalesce(sum(CASE WHEN answered THEN positives END), 0) AS positives
+FROM queries

@@ -1,5 +1,6 @@
 """Nights published by hand: what a job would write, through the framework that writes it."""
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -81,8 +82,7 @@ def partition(tmp_path: Path) -> Callable[..., Partition]:
         for name in [n for n in contract.schema.names if n not in columns.column_names]:
             constant = pa.scalar(same[name], contract.schema.field(name).type)
             columns = columns.append_column(name, pa.repeat(constant, len(rows)))
-        folder = tmp_path / "partitions" / table / ds.isoformat()
-        folder.mkdir(parents=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{table}-{ds}-", dir=tmp_path))
         pq.write_table(columns.select(contract.schema.names), folder / "part-00000.parquet")
         return Partition(table, ds, "run", folder)
 

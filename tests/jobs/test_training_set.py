@@ -1,0 +1,345 @@
+"""The as-of join, against hand-made partitions and against a plain-Python reference."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from feature_store import gates, spark
+from feature_store.partitions import Partition, Store, read
+from feature_store.settings import load_settings
+from feature_store.tables import CHANNEL_COLUMNS, ITEM_FEATURES, PAIR_FEATURES, TABLES, USER_FEATURES
+from jobs import training_set
+from jobs.night import Night
+
+DS = date(1998, 3, 31)
+AS_OF = datetime(1998, 4, 1, tzinfo=UTC)
+NOON = datetime(1998, 3, 30, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+pytestmark = pytest.mark.spark
+Rows = list[dict[str, Any]]
+
+
+def _event(user: str, item: str, event_time: datetime) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, "event_time": event_time, "event_type": "event", "weight": 1.0}
+
+
+def _candidate(user: str, item: str, rank: int = 1) -> dict[str, Any]:
+    return {
+        "user_id": user,
+        "item_id": item,
+        "score": 1 / rank,
+        "rank": rank,
+        "trending_rank": rank,
+        "channels": ["trending"],
+    }
+
+
+def _item(item: str, version: int, **more: Any) -> dict[str, Any]:
+    return {"item_id": item, "item_events_count_7d": version} | more
+
+
+def _user(user: str, version: int, **more: Any) -> dict[str, Any]:
+    return {"user_id": user, "user_events_count_7d": version} | more
+
+
+def _vector(name: str, key: str, vector: list[float], model: str = "m") -> dict[str, Any]:
+    return {name: key, "embedding": vector, "model_id": model, "model_revision": "r"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One night's rows of a table, and from when they may be used."""
+
+    table: str
+    ds: date
+    known_at: datetime
+    rows: Rows
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_session():
+    """The blocks of this file share one Spark session."""
+    with spark.session(load_settings({"NIGHTMILL_SPARK__SHUFFLE_PARTITIONS": "2"})):
+        yield
+
+
+@pytest.fixture
+def train(make_settings, partition):
+    """`train(events, versions, settings)`: the rows of the training set of DS."""
+    runs = count()
+
+    def run(events: Rows, versions: list[Version], **overrides: str) -> Rows:
+        settings = make_settings(**overrides)
+        inputs: dict[str, list[Partition]] = {f"earlier {table}": [] for table in training_set.JOINED}
+        inputs["interactions"] = [partition("interactions", DS, events)]
+        for version in versions:
+            made = partition(version.table, version.ds, version.rows, version.known_at)
+            inputs[f"earlier {version.table}"].append(made)
+        run_id = f"run{next(runs)}"
+        night = Night(DS, settings, Store(settings.data_root), inputs, run_id)
+        training_set.build(night)
+        files = night.staged_files("training_set")
+        assert gates.check(TABLES["training_set"], files, DS, run_id, settings.data_root) == []
+        return read("training_set", files).to_pylist()
+
+    return run
+
+
+def _lists(*items: str, known_at: datetime = NOON - 24 * HOUR, ds: date = date(1998, 3, 28)) -> Version:
+    return Version(
+        "candidates", ds, known_at, [_candidate("ann", item, n) for n, item in enumerate(items, 1)]
+    )
+
+
+def test_the_newest_row_known_at_the_query_is_joined_whatever_its_ds(train):
+    versions = [
+        _lists("m1", "m2"),
+        # known exactly at the query, although its ds is the oldest
+        Version("item_features", date(1998, 3, 20), NOON, [_item("m1", 3)]),
+        Version("item_features", date(1998, 3, 28), NOON - 2 * HOUR, [_item("m1", 2), _item("m2", 2)]),
+        Version("item_features", date(1998, 3, 27), NOON - 3 * HOUR, [_item("m1", 1)]),
+        Version("item_features", date(1998, 3, 26), NOON + timedelta(microseconds=1), [_item("m1", 99)]),
+        Version("user_features", date(1998, 3, 29), NOON + HOUR, [_user("ann", 99)]),
+    ]
+    rows = train([_event("ann", "m1", NOON)], versions)
+    assert [
+        (r["item_id"], r["label"], r["item_events_count_7d"], r["user_events_count_7d"]) for r in rows
+    ] == [
+        ("m1", 1, 3, None),
+        ("m2", 0, 2, None),
+    ]
+    assert [r["features_known_at"] for r in rows] == [NOON, NOON - 2 * HOUR]
+
+
+def test_of_rows_known_since_the_same_moment_the_later_night_wins(train):
+    known = NOON - HOUR
+    versions = [
+        _lists("m1", known_at=known, ds=date(1998, 3, 26)),
+        _lists("m1", "m2", known_at=known, ds=date(1998, 3, 27)),
+        Version("item_features", date(1998, 3, 28), known, [_item("m1", 28)]),
+        Version("item_features", date(1998, 3, 27), known, [_item("m1", 27), _item("m2", 27)]),
+    ]
+    rows = train([_event("ann", "m1", NOON)], versions)
+    assert [(r["item_id"], r["item_events_count_7d"]) for r in rows] == [("m1", 28), ("m2", 27)]
+
+
+def test_labels_are_what_was_first_taken_within_the_horizon(train):
+    events = [
+        _event("ann", "m1", NOON),
+        _event("ann", "m2", NOON - 30 * timedelta(days=1)),  # seen before: not a candidate any more
+        _event("ann", "m2", NOON + HOUR),
+        _event("ann", "m3", NOON + timedelta(hours=11, minutes=59)),
+        _event("ann", "m4", AS_OF - timedelta(microseconds=1)),  # taken after the horizon of half a day
+        _event("bob", "m1", NOON),  # no candidates were known for bob
+    ]
+    rows = train(events, [_lists("m1", "m2", "m3", "m4", "m5")], RANKER__HORIZON_DAYS="1")
+    noon = [(r["item_id"], r["label"], r["label_time"]) for r in rows if r["query_time"] == NOON]
+    assert noon == [
+        ("m1", 1, NOON),
+        ("m3", 1, NOON + timedelta(hours=11, minutes=59)),
+        ("m4", 0, None),
+        ("m5", 0, None),
+    ]
+    assert {r["user_id"] for r in rows} == {"ann"}
+    assert max(r["input_max_event_time"] for r in rows) < AS_OF
+
+
+@pytest.mark.parametrize("versions", [[], [_lists("m1", "m2")]], ids=["no candidates", "none was taken"])
+def test_queries_that_teach_nothing_are_left_out(train, versions):
+    assert train([_event("ann", "m9", NOON)], versions) == []
+
+
+def test_negatives_are_drawn_by_the_seed_and_no_more_than_asked_for(train):
+    items = [f"m{n}" for n in range(40)]
+    drawn = []
+    for seed in ("7", "7", "8"):
+        rows = train(
+            [_event("ann", "m1", NOON), _event("ann", "m2", NOON + HOUR)],
+            [_lists(*items)],
+            RANKER__SEED=seed,
+            RANKER__NEGATIVES_PER_POSITIVE="3",
+        )
+        assert [r["item_id"] for r in rows if r["label"]] == ["m1", "m2"]
+        drawn.append([r["item_id"] for r in rows if not r["label"]])
+    assert [len(found) for found in drawn] == [6, 6, 6]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_vectors_of_two_models_are_never_compared(train):
+    known = NOON - HOUR
+    versions = [
+        _lists("m1", "m2", "m3"),
+        Version(
+            "item_embeddings",
+            date(1998, 3, 28),
+            known,
+            [
+                _vector("item_id", "m1", [0.6, 0.8]),
+                _vector("item_id", "m2", [1.0, 0.0], "other"),
+            ],
+        ),
+        Version("user_embeddings", date(1998, 3, 28), known, [_vector("user_id", "ann", [1.0, 0.0])]),
+    ]
+    rows = train([_event("ann", "m1", NOON)], versions)
+    similarity = {r["item_id"]: r["llm_pair_embedding_similarity"] for r in rows}
+    assert similarity == {"m1": pytest.approx(0.6), "m2": None, "m3": None}
+
+
+def test_pair_features_by_hand(train):
+    taste = {
+        "user_events_count_90d": 4,
+        "user_category_names_90d": ["Drama", "Comedy"],
+        "user_category_shares_90d": [0.75, 0.25],
+        "llm_interests": ["grim", "slow"],
+    }
+    items = [
+        _item("m1", 1, categories=["Comedy", "War"], llm_tags=["slow", "grim", "loud"]),
+        _item("m2", 1, categories=["Drama", "Comedy"]),
+        _item("m3", 1),
+    ]
+    known = NOON - HOUR
+    versions = [
+        _lists("m1", "m2", "m3", "m4"),
+        Version("item_features", date(1998, 3, 28), known, items),
+        Version("user_features", date(1998, 3, 28), known, [_user("ann", 1, **taste)]),
+    ]
+    rows = train([_event("ann", "m1", NOON)], versions)
+    found = {r["item_id"]: (r["pair_category_affinity_90d"], r["llm_pair_interests_overlap"]) for r in rows}
+    assert found == {"m1": (0.25, 2), "m2": (1.0, 0), "m3": (0.0, 0), "m4": (None, None)}
+
+
+# -- random cases against a reference that does it the slow way ---------------------------------------
+
+CASES = 25
+USERS, ITEMS = ["1", "12", "3"], ["23", "3", "2", "31", "123"]
+
+
+def _random_case(case: int) -> tuple[Rows, list[Version]]:
+    """Events and versions over users and items of the case's own, so that many cases share one build."""
+    draw = random.Random(case)
+    users, items = [f"{case}.{name}" for name in USERS], [f"{case}.{name}" for name in ITEMS]
+    start = AS_OF - timedelta(days=6)
+    # Coarse times, so that ties and events exactly at a known_at are frequent.
+    moments = [start + n * 6 * HOUR for n in range(24)]
+    keys = {(u, i, t) for u in users for i in items for t in moments if draw.random() < 0.03}
+    events = [_event(*key) for key in sorted(keys)]
+    versions = []
+    for n, ds in enumerate(start.date() + timedelta(days=d) for d in range(5)):
+        parts: dict[str, Rows] = {
+            "candidates": [_candidate(u, i) for u in users for i in items if draw.random() < 0.7],
+            "item_features": [_item(i, 10 + n) for i in items if draw.random() < 0.7],
+            "user_features": [_user(u, 20 + n) for u in users if draw.random() < 0.7],
+        }
+        for table, rows in parts.items():
+            read_until = start + draw.randrange(24) * HOUR
+            versions.append(
+                Version(
+                    table, ds, draw.choice(moments), [r | {"input_max_event_time": read_until} for r in rows]
+                )
+            )
+    return events, versions
+
+
+def _newest(versions: list[Version], table: str, key: str, at: datetime) -> tuple[Version | None, Rows]:
+    name = "item_id" if table == "item_features" else "user_id"
+    found: tuple[Version | None, Rows] = (None, [])
+    for version in versions:
+        if version.table != table or version.known_at > at:
+            continue
+        rows = [row for row in version.rows if row[name] == key]
+        if not rows:
+            continue
+        if found[0] is None or (version.known_at, version.ds) > (found[0].known_at, found[0].ds):
+            found = (version, rows)
+    return found
+
+
+def _reference(events: Rows, versions: list[Version], horizon: timedelta) -> Rows:
+    rows: Rows = []
+    days = sorted({(e["user_id"], e["event_time"].date()) for e in events})
+    for user, day in days:
+        times = [e["event_time"] for e in events if e["user_id"] == user]
+        query = min(t for t in times if t.date() == day)
+        until = min(query + horizon, AS_OF)
+        shown, candidates = _newest(versions, "candidates", user, query)
+        group: Rows = []
+        for candidate in candidates:
+            taken = [
+                e["event_time"]
+                for e in events
+                if (e["user_id"], e["item_id"]) == (user, candidate["item_id"])
+            ]
+            if any(t < query for t in taken):
+                continue
+            positive = bool(taken) and min(taken) < until
+            of_item, item_rows = _newest(versions, "item_features", candidate["item_id"], query)
+            of_user, user_rows = _newest(versions, "user_features", user, query)
+            joined = [v for v in (shown, of_item, of_user) if v is not None]
+            sources = [*item_rows, *user_rows, candidate]
+            group.append(
+                {
+                    "user_id": user,
+                    "item_id": candidate["item_id"],
+                    "query_time": query,
+                    "label": int(positive),
+                    "label_time": min(taken) if positive else None,
+                    "item_events_count_7d": item_rows[0]["item_events_count_7d"] if item_rows else None,
+                    "user_events_count_7d": user_rows[0]["user_events_count_7d"] if user_rows else None,
+                    "features_known_at": max(v.known_at for v in joined),
+                    "input_max_event_time": max(
+                        *(row["input_max_event_time"] for row in sources),
+                        *(t for t in times if query <= t < until),
+                    ),
+                }
+            )
+        rows += group if any(row["label"] for row in group) else []
+    return sorted(rows, key=lambda row: (row["user_id"], row["query_time"], row["item_id"]))
+
+
+def test_a_plain_reference_agrees_on_random_cases(train):
+    events, versions, expected = [], [], []
+    for case in range(CASES):
+        of_case = _random_case(case)
+        events += of_case[0]
+        versions += of_case[1]
+        expected += _reference(*of_case, timedelta(days=2))
+    rows = train(events, versions, RANKER__HORIZON_DAYS="2", RANKER__NEGATIVES_PER_POSITIVE="1000")
+    expected.sort(key=lambda row: (row["user_id"], row["query_time"], row["item_id"]))
+    assert len(expected) > 10 * CASES
+    assert [{name: row[name] for name in expected[0]} for row in rows] == expected
+    assert all(row["features_known_at"] <= row["query_time"] < AS_OF for row in rows)
+
+
+# -- scoring ------------------------------------------------------------------------------------------
+
+
+def test_scoring_gives_the_candidates_the_features_of_the_night(make_settings, partition):
+    settings = make_settings()
+    known = {table: AS_OF + (n + 1) * HOUR for n, table in enumerate(training_set.JOINED)}
+    rows: dict[str, Rows] = {
+        "candidates": [_candidate(u, i, n) for u in ("bob", "ann") for n, i in enumerate(ITEMS, 1)],
+        "item_features": [_item(item, n) for n, item in enumerate(ITEMS)],
+        "user_features": [_user("ann", 1), _user("bob", 2)],
+        "item_embeddings": [_vector("item_id", item, [1.0, 0.0]) for item in ITEMS],
+        "user_embeddings": [_vector("user_id", "ann", [0.6, 0.8])],
+    }
+    inputs = {table: [partition(table, DS, rows[table], known[table])] for table in training_set.JOINED}
+    night = Night(DS, settings, Store(settings.data_root), inputs, "run")
+    with training_set.score_rows(night) as files:
+        scored = [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+        users = [set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) for file in files]
+    assert sum(len(found) for found in users) == 2  # no user is in two files
+    assert [(r["user_id"], r["item_id"], r["rank"]) for r in scored] == [
+        (user, item, n) for user in ("ann", "bob") for n, item in enumerate(ITEMS, 1)
+    ]
+    features = (*CHANNEL_COLUMNS, *ITEM_FEATURES, *USER_FEATURES, *PAIR_FEATURES)
+    assert {column.name for column in features} <= scored[0].keys()
+    assert [r["item_events_count_7d"] for r in scored] == [0, 1, 2, 3, 4] * 2
+    assert [r["llm_pair_embedding_similarity"] for r in scored] == [pytest.approx(0.6)] * 5 + [None] * 5
+    assert not any(file.exists() for file in files)
