@@ -12,7 +12,6 @@ from feature_store.tables import (
     FLAG,
     INTEGER,
     NUMBER,
-    PROVENANCE,
     TABLES,
     TEXT,
     TEXTS,

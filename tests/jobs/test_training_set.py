@@ -322,7 +322,7 @@ def test_a_plain_reference_agrees_on_random_cases(train):
 def test_scoring_gives_the_candidates_the_features_of_the_night(make_settings, partition):
     settings = make_settings()
     known = {table: AS_OF + (n + 1) * HOUR for n, table in enumerate(training_set.JOINED)}
-    rows: dict[str, Rows] = {
+    rows = {
         "candidates": [_candidate(u, i, n) for u in ("bob", "ann") for n, i in enumerate(ITEMS, 1)],
         "item_features": [_item(item, n) for n, item in enumerate(ITEMS)],
         "user_features": [_user("ann", 1), _user("bob", 2)],
