@@ -132,6 +132,14 @@ def test_only_the_newest_night_is_report_html(settings: Settings) -> None:
     assert (settings.data_root / "report.html").read_text("utf-8") == written
 
 
+def test_endless_text_is_cut(publish: Callable[..., None], settings: Settings) -> None:
+    items = [{"item_id": item, "title": "x" * 5000} for item in ("i1", "i2")]
+    publish(settings, "ingest", SECOND, {"items": items, "users": []})
+    html = render(Store(settings.data_root), SECOND, settings)
+    assert "x" * 100 in html
+    assert "x" * 121 not in html
+
+
 def test_no_users_are_shown_when_none_are_asked_for(settings: Settings) -> None:
     nobody = settings.model_copy(update={"report": settings.report.model_copy(update={"users": 0})})
     assert "Some users" not in render(Store(settings.data_root), SECOND, nobody)
