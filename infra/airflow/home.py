@@ -7,7 +7,6 @@ configured by the people who run it and needs only the DAG folder and the `gener
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from feature_store.errors import NightmillError
 from feature_store.settings import REPOSITORY
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 8080
 MARK = "_NIGHTMILL_AIRFLOW_HOME"  # how a process that outlived its parents is known
 POOLS = {"generation": 1}
 
@@ -33,20 +31,6 @@ def airflow_home(data_root: Path) -> Path:
             f"cannot create {home}: {error.strerror}; set NIGHTMILL_DATA to a folder that can be written"
         ) from None
     return home
-
-
-def free_port(first: int = DEFAULT_PORT, tries: int = 100) -> int:
-    """The first port from `first` on that nothing on this machine listens to."""
-    for port in range(first, first + tries):
-        with socket.socket() as probe:
-            # The server itself reuses an address in TIME_WAIT; a probe that did not would skip it.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise NightmillError(f"no free port between {first} and {first + tries - 1}; stop what listens there")
 
 
 def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedule: bool) -> dict[str, str]:

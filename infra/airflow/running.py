@@ -13,8 +13,9 @@ from types import FrameType
 from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from infra.airflow.api import AirflowApi
-from infra.airflow.home import HOST, POOLS, airflow_home, environment, free_port, migrate
+from infra.airflow.home import HOST, POOLS, airflow_home, environment, migrate
 from infra.airflow.lock import locked
+from infra.airflow.port import reserved_port
 from infra.airflow.services import Services
 
 
@@ -45,8 +46,7 @@ def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
     """
     begin = time.monotonic()
     home = airflow_home(settings.data_root)
-    with locked(home) as held:
-        port = free_port()
+    with locked(home) as held, reserved_port() as port:
         env = environment(home, port, os.environ, on_schedule=on_schedule)
         migrate(home, env)
         with Services(home, env, held) as services, AirflowApi(f"http://{HOST}:{port}") as api:

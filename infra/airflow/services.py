@@ -88,7 +88,7 @@ class Services:
     def require_port(self, port: int) -> None:
         """Raise NightmillError unless it is our api-server that listens on a port.
 
-        Two that start together may both find the port free; whoever lost must not talk to the winner's.
+        Whatever else took the port while ours was starting must not be talked to.
         """
         server = psutil.Process(self.processes["api-server"].pid)
         found = [

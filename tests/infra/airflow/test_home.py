@@ -1,11 +1,10 @@
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from feature_store.errors import NightmillError
-from infra.airflow.home import HOST, airflow_home, environment, free_port
+from infra.airflow.home import airflow_home, environment
 
 
 def test_the_home_is_under_the_data_root(tmp_path: Path) -> None:
@@ -46,13 +45,3 @@ def test_secrets_are_new_each_time(tmp_path: Path) -> None:
 def test_the_command_of_this_environment_is_the_one_tasks_find(tmp_path: Path) -> None:
     env = environment(tmp_path, 8123, {"PATH": "/usr/bin"}, on_schedule=False)
     assert env["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-
-
-def test_a_port_in_use_is_passed_over() -> None:
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert free_port(port) > port
-        with pytest.raises(NightmillError, match=f"no free port between {port} and {port}"):
-            free_port(port, tries=1)
