@@ -42,7 +42,7 @@ class AirflowApi:
     ) -> None:
         self.client.close()
 
-    def wait_until_ready(self, check: Callable[[], None], seconds: float = 180.0) -> None:
+    def wait_until_ready(self, check: Callable[[], None], seconds: float = 300.0) -> None:
         """Return when the API answers, the scheduler beats and the DAG is known.
 
         check is called between attempts and raises when waiting is pointless.

@@ -87,7 +87,7 @@ def test_nights_in_order_until_a_gate_refuses(
     nightly: Callable[..., subprocess.Popen[str]], data: Path
 ) -> None:
     process = nightly("1998-01-07", "1998-01-08", "1998-01-09")
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=500)
     first, second = calls(data)[:10], calls(data)[10:]
 
     assert all(call.endswith(" --ds 1998-01-07") for call in first)
@@ -110,7 +110,7 @@ def test_a_signal_in_mid_run_stops_everything(
     nightly: Callable[..., subprocess.Popen[str]], data: Path
 ) -> None:
     process = nightly("1998-01-07", "1998-01-09")
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while "ingest --ds 1998-01-09" not in calls(data) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.2)
