@@ -105,7 +105,8 @@ install() {
     adopt_pip_settings
     install_torch
     # `sync` installs the lock and nothing else; `install -r` would resolve again and add torchvision and others
-    "$uv" pip sync "${quiet[@]}" --python .venv "${sources[@]}" "$lock"
+    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every command would compile it all anew.
+    "$uv" pip sync "${quiet[@]}" --python .venv --compile-bytecode "${sources[@]}" "$lock"
     "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
     .venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null ||
         fail "LightGBM needs the OpenMP library libgomp; install it with: apt-get install libgomp1"
