@@ -70,9 +70,25 @@ def session(settings: Settings) -> "Iterator[SparkSession]":
         spark = running or _start(SparkSession.builder.appName("nightmill"), settings)
     try:
         yield spark
+    except Exception as error:
+        if reason := _reason(error):
+            raise NightmillError(f"Spark failed: {reason}") from error
+        raise
     finally:
         if running is None:
             spark.stop()
+
+
+def _reason(error: Exception) -> str | None:
+    """The innermost cause of an error of Spark's, in one line; None for any other error."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    if not isinstance(error, Py4JError | PySparkException):
+        return None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return [*lines[:1], *causes][-1] if lines else type(error).__name__
 
 
 def _start(builder: Any, settings: Settings) -> "SparkSession":

@@ -98,3 +98,25 @@ def test_parameters_are_values_and_never_sql(session, tmp_path, monkeypatch):
     moment = datetime(1998, 1, 2, 3, 4, 5, 6, UTC)
     row = spark.run_sql(session, "echo", text="'; DROP VIEW users; --", moment=moment).toArrow().to_pylist()
     assert row == [{"text": "'; DROP VIEW users; --", "moment": moment}]
+
+
+@pytest.mark.spark
+def test_what_goes_wrong_inside_spark_is_one_line_with_the_innermost_cause(make_settings, tmp_path):
+    damaged = tmp_path / "part-00000.parquet"
+    damaged.write_text("these are no rows")
+
+    def count():
+        with spark.session(make_settings()) as session:
+            spark.views(session, {"users": [damaged]})
+            session.table("users").count()
+
+    with pytest.raises(NightmillError) as failure:
+        count()
+    assert "part-00000.parquet is not a Parquet file" in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.spark
+def test_an_error_of_the_job_passes_through_unchanged(make_settings):
+    with pytest.raises(KeyError), spark.session(make_settings()):
+        raise KeyError("user_id")
