@@ -65,7 +65,7 @@ def test_torch_then_the_lock_then_nightmill_and_the_second_time_nothing(checkout
     assert first.returncode == 0, first.stderr
     torch, lock, nightmill = (call.split(" | ")[0] for call in checkout.uv_calls())
     assert torch == f"pip install --quiet --python .venv --no-deps torch=={pins('cpu')['torch']}"
-    assert lock == "pip sync --quiet --python .venv infra/lock/cpu.txt"
+    assert lock == "pip sync --quiet --python .venv --compile-bytecode infra/lock/cpu.txt"
     assert nightmill == "pip install --quiet --python .venv --no-deps --no-build-isolation --editable ."
 
     second = checkout.setup()
