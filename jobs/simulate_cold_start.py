@@ -18,7 +18,7 @@ from jobs.history import History, cold_items, event_counts, recent_items
 from jobs.llm.accounts import describe
 from jobs.llm.ask import Outcome, ask
 from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
-from jobs.llm.preference import Pair, lean, read_preferences
+from jobs.llm.preference import Pair, Preference, lean, read_preferences
 from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
 from jobs.night import Night
@@ -125,39 +125,49 @@ def _table(
     newest: Mapping[str, datetime],
 ) -> pa.Table:
     """One row for each question whose two answers agree; what happened to the others is counted."""
-    by_entity = {outcome.request.entity_id: outcome for outcome in outcomes}
-    answered: list[tuple[Question, Outcome, Outcome]] = []
-    for question in questions:
-        both = [by_entity[question.entity(flipped)] for flipped in (False, True)]
-        bad = next((outcome for outcome in both if outcome.values is None), None)
-        if bad is None:
-            answered.append((question, both[0], both[1]))
-        else:
-            night.quarantine(question.entity(False), bad.reason, bad.detail, bad.raw, bad.request.key)
+    answered = _answered(night, questions, outcomes)
     pairs = [Pair((a.values or {})["first"], (b.values or {})["first"]) for _, a, b in answered]
-    rows = []
-    for (question, straight, flipped), preference in zip(answered, read_preferences(pairs), strict=True):
-        if not preference.agree:
-            continue
-        takes_item = preference.probability > 0.5
-        chosen, other = (question.item, question.other) if takes_item else (question.other, question.item)
-        probability = preference.probability if takes_item else 1 - preference.probability
-        rows.append(
-            {
-                **(straight if takes_item else flipped).provenance,
-                "user_id": question.user_id,
-                "item_id": chosen,
-                "other_item_id": other,
-                "probability": probability,
-                "position_bias": preference.position_bias,
-                "confidence": 2 * probability - 1,
-                "input_max_event_time": newest[question.user_id],
-            }
-        )
+    rows = [
+        _row(*answers, preference) | {"input_max_event_time": newest[answers[0].user_id]}
+        for answers, preference in zip(answered, read_preferences(pairs), strict=True)
+        if preference.agree
+    ]
     _account(night, questions, pairs, len(rows))
     schema = TABLES["synthetic_interactions"].schema
     names = [c.name for c in TABLES["synthetic_interactions"].columns] + ["input_max_event_time"]
     return pa.Table.from_pylist(rows, pa.schema([schema.field(name) for name in names]))
+
+
+def _answered(
+    night: Night, questions: Sequence[Question], outcomes: Sequence[Outcome]
+) -> list[tuple[Question, Outcome, Outcome]]:
+    """Questions with their answers in both orders; one with a refused answer goes to quarantine."""
+    by_entity = {outcome.request.entity_id: outcome for outcome in outcomes}
+    answered = []
+    for question in questions:
+        straight, flipped = (by_entity[question.entity(way)] for way in (False, True))
+        bad = next((outcome for outcome in (straight, flipped) if outcome.values is None), None)
+        if bad is None:
+            answered.append((question, straight, flipped))
+        else:
+            night.quarantine(question.entity(False), bad.reason, bad.detail, bad.raw, bad.request.key)
+    return answered
+
+
+def _row(question: Question, straight: Outcome, flipped: Outcome, preference: Preference) -> dict[str, Any]:
+    """The row of a question, turned so that the preferred item comes first."""
+    takes_item = preference.probability > 0.5
+    chosen, other = (question.item, question.other) if takes_item else (question.other, question.item)
+    probability = preference.probability if takes_item else 1 - preference.probability
+    return {
+        **(straight if takes_item else flipped).provenance,
+        "user_id": question.user_id,
+        "item_id": chosen,
+        "other_item_id": other,
+        "probability": probability,
+        "position_bias": preference.position_bias,
+        "confidence": 2 * probability - 1,
+    }
 
 
 def _account(night: Night, questions: Sequence[Question], pairs: Sequence[Pair], written: int) -> None:
