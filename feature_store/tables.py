@@ -372,7 +372,7 @@ _ALL = (
         (
             Column("status", TEXT, "trained, or fallback to recall scores", values=("trained", "fallback")),
             Column("reason", TEXT, "why there is no ranker, else empty"),
-            Column("model_text", TEXT, "LightGBM model, empty for a fallback"),
+            Column("model_text", TEXT, "LightGBM model, empty for a fallback; it adds to the recall score"),
             Column("features", TEXTS, "feature names, in the model's order"),
             Column("importances", pa.list_(pa.float64()), "total gain of each feature"),
             _count("groups", "query groups in the training set"),

@@ -13,7 +13,7 @@ from jobs.recommender.lists import best
 from jobs.recommender.proposals import Proposals
 
 # Flattens the difference between first places; the value of the source's experiments.
-_K = 60
+K = 60
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def merge(proposals: Mapping[str, Proposals], catalogue_size: int, limit: int) -
         ranks[name] = np.zeros(len(keys), dtype=np.int64)
         scores[name] = np.full(len(keys), np.nan)
         ranks[name][at], scores[name][at] = rank, score
-        total[at] += 1.0 / (_K + rank)
+        total[at] += 1.0 / (K + rank)
     users, items = np.divmod(keys, max(catalogue_size, 1))
     order, places = best(users, items, total, limit)
     return Merged(

@@ -1,4 +1,8 @@
-"""The ranker: LightGBM lambdarank over groups of candidates, one group a query."""
+"""The ranker: LightGBM lambdarank over groups of candidates, one group a query.
+
+Boosting starts from the order recall gives (`recall_margin`) and learns what to change about it, and features
+whose direction is known may only work in that direction. So a ranker of few queries stays near recall.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,12 +14,22 @@ from numpy.typing import NDArray
 
 from feature_store.errors import NightmillError
 from feature_store.sections import Ranker
-from feature_store.tables import CHANNEL_COLUMNS, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES
+from feature_store.tables import CHANNEL_COLUMNS, CHANNELS, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES
+from jobs.recommender.fusion import K
 from jobs.recommender.threads import cores
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
+# A better place in a channel, more similarity, more recent demand: none of them may ever lower a score.
+DIRECTIONS = {
+    **{f"{channel}_rank": -1 for channel in CHANNELS},
+    **{f"{channel}_score": 1 for channel in CHANNELS},
+    **{column.name: 1 for column in PAIR_FEATURES},
+    "item_events_count_7d": 1,
+    "item_events_count_30d": 1,
+    "item_users_count_30d": 1,
+}
 FEATURES = tuple(c.name for c in (*CHANNEL_COLUMNS, *ITEM_FEATURES, *USER_FEATURES, *PAIR_FEATURES))
 # Share of the queries, the newest days, that say when to stop.
 VALIDATION_SHARE = 0.2
@@ -28,11 +42,12 @@ _PATIENCE = 25
 class Queries:
     """A training set sorted by query.
 
-    values: shape (rows, features). labels: shape (rows,). sizes: rows of each query. days: of each query, as
-    days since 1970.
+    values: shape (rows, features). margins, labels: shape (rows,). sizes: rows of each query. days: of each
+    query, since 1970.
     """
 
     values: NDArray[np.float64]
+    margins: NDArray[np.float64]
     labels: NDArray[np.int64]
     sizes: NDArray[np.int64]
     days: NDArray[np.int64]
@@ -40,7 +55,9 @@ class Queries:
     def where(self, wanted: NDArray[np.bool_]) -> "Queries":
         """The queries where `wanted` (one entry a query) is true."""
         rows = np.repeat(wanted, self.sizes)
-        return Queries(self.values[rows], self.labels[rows], self.sizes[wanted], self.days[wanted])
+        return Queries(
+            self.values[rows], self.margins[rows], self.labels[rows], self.sizes[wanted], self.days[wanted]
+        )
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,12 @@ def matrix(rows: pa.Table | pa.RecordBatch, features: tuple[str, ...]) -> NDArra
     return np.column_stack([column.to_numpy(zero_copy_only=False) for column in columns])
 
 
+def recall_margin(rows: pa.Table) -> NDArray[np.float64]:
+    """The merged recall score from the channels' ranks, 1 for a place right at the top: shape (rows,)."""
+    ranks = matrix(rows, tuple(f"{channel}_rank" for channel in CHANNELS))
+    return np.nansum(K / (K + ranks), axis=1)
+
+
 def queries(rows: pa.Table) -> Queries:
     """Sort a training set by (user_id, query_time, item_id); queries with one kind of label are left out."""
     rows = rows.sort_by([(name, "ascending") for name in ("user_id", "query_time", "item_id")])
@@ -70,7 +93,7 @@ def queries(rows: pa.Table) -> Queries:
     sizes = np.diff(np.append(starts, rows.num_rows))
     labels = rows["label"].to_numpy()
     days = rows["query_time"].cast(pa.date32()).cast(pa.int32()).to_numpy()[starts].astype(np.int64)
-    found = Queries(matrix(rows, FEATURES), labels, sizes, days)
+    found = Queries(matrix(rows, FEATURES), recall_margin(rows), labels, sizes, days)
     positives = np.add.reduceat(labels, starts) if len(starts) else sizes
     return found.where((positives > 0) & (positives < sizes))
 
@@ -107,6 +130,7 @@ def _boost(train: Queries, settings: Ranker, rounds: int, newest: Queries | None
             part.values,
             part.labels,
             group=part.sizes,
+            init_score=part.margins,
             feature_name=list(FEATURES),
             reference=reference,
             params={"verbosity": -1},
@@ -130,6 +154,7 @@ def _parameters(settings: Ranker) -> dict[str, Any]:
         "objective": "lambdarank",
         "metric": "ndcg",
         "eval_at": [10],
+        "monotone_constraints": [DIRECTIONS.get(name, 0) for name in FEATURES],
         "num_leaves": settings.num_leaves,
         "learning_rate": settings.learning_rate,
         "min_data_in_leaf": settings.min_data_in_leaf,
@@ -163,8 +188,8 @@ class Scorer:
             )
 
     def score(self, rows: pa.Table) -> NDArray[np.float64]:
-        """Scores of rows that have the ranker's features: shape (rows,), larger is better."""
+        """Scores of rows that have the ranker's features and the channels' ranks: shape (rows,)."""
         if not rows.num_rows:
             return np.empty(0)
-        scores = self._booster.predict(matrix(rows, self.features), num_threads=cores())
-        return np.asarray(scores, dtype=np.float64)
+        learnt = self._booster.predict(matrix(rows, self.features), num_threads=cores())
+        return recall_margin(rows) + np.asarray(learnt, dtype=np.float64)

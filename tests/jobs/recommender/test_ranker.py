@@ -98,9 +98,39 @@ def test_a_stored_ranker_scores_nulls_and_nothing():
     first = rows.slice(0, 10)
     best = first["llm_pair_embedding_similarity"].to_numpy().argmax()
     assert scorer.score(first).argmax() == best
+    assert set(ranker.DIRECTIONS) <= set(ranker.FEATURES)
     nulls = pa.table({name: pa.nulls(2, first[name].type) for name in ranker.FEATURES})
     assert np.isfinite(scorer.score(nulls)).all()
     assert scorer.score(first.slice(0, 0)).shape == (0,)
+
+
+def test_a_ranker_without_a_word_leaves_the_order_of_recall():
+    """Every feature is constant, so nothing is learnt and the channels' ranks speak alone."""
+    rows = training_rows(40)
+    for name, ranks in (("als_rank", [3, 1, None, 2, None]), ("trending_rank", [None, None, 1, 2, None])):
+        values = pa.array(ranks * (rows.num_rows // 5), pa.int64())
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    margins = ranker.recall_margin(rows.slice(0, 5))
+    assert margins.tolist() == pytest.approx([60 / 63, 60 / 61, 60 / 61, 120 / 62, 0])
+    flat = training_rows(40)
+    place = flat.column_names.index("llm_pair_embedding_similarity")
+    flat = flat.set_column(place, flat.column_names[place], pa.array([0.5] * flat.num_rows))
+    fitted = ranker.fit(ranker.queries(flat), RANKER)
+    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
+    assert (scorer.score(rows.slice(0, 5)) - margins).tolist() == pytest.approx([0] * 5, abs=1e-9)
+
+
+def test_more_similarity_never_lowers_a_score():
+    """Labels are noise here; whatever was learnt of the cosine may only point upwards."""
+    rows = training_rows(40)
+    labels = np.random.default_rng(4).integers(0, 2, rows.num_rows)
+    rows = rows.set_column(rows.column_names.index("label"), "label", pa.array(labels))
+    fitted = ranker.fit(ranker.queries(rows), RANKER)
+    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
+    place = rows.column_names.index("llm_pair_embedding_similarity")
+    rising = pa.array(np.linspace(0, 1, 50))
+    line = pa.concat_tables([rows.slice(0, 1)] * 50).set_column(place, rows.column_names[place], rising)
+    assert (np.diff(scorer.score(line)) >= 0).all()
 
 
 def test_features_that_are_not_published_are_named():
