@@ -49,9 +49,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             value = json.loads(text) if name not in SHORT_NAMES else text
         except json.JSONDecodeError:
             value = text
-        for key in reversed(path):
-            value = {key: value}
-        found = _overlay(found, value)
+        nested = {path[-1]: value}
+        for key in reversed(path[:-1]):
+            nested = {key: nested}
+        found = _overlay(found, nested)
     return found
 
 
