@@ -75,15 +75,20 @@ def nearest(
 
 def _rounded(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     # Barred items carry the smallest float.
-    return np.where(scores > -1e38, np.round(scores.astype(np.float64), _DECIMALS), -np.inf)
+    rounded = scores.astype(np.float64).round(_DECIMALS)
+    rounded[scores < -1e38] = -np.inf
+    return rounded
 
 
 def _ordered(items: Codes, scores: NDArray[np.floating], n: int) -> Proposals:
-    rounded = _rounded(scores)
-    order = np.lexsort((items, -rounded), axis=1)[:, :n]
-    rounded = np.take_along_axis(rounded, order, axis=1)
-    chosen = np.take_along_axis(items, order, axis=1).astype(np.int32)
-    return Proposals(np.where(np.isneginf(rounded), -1, chosen).astype(np.int32), rounded)
+    rounded, chosen = _rounded(scores), items.astype(np.int32)
+    # Most rows have come in order; sorting all of them would cost as much as finding them.
+    unsettled = np.flatnonzero((rounded[:, 1:] >= rounded[:, :-1]).any(axis=1))
+    order = np.lexsort((chosen[unsettled], -rounded[unsettled]), axis=1)
+    chosen[unsettled] = np.take_along_axis(chosen[unsettled], order, axis=1)
+    rounded[unsettled] = np.take_along_axis(rounded[unsettled], order, axis=1)
+    chosen[np.isneginf(rounded)] = -1
+    return Proposals(np.ascontiguousarray(chosen[:, :n]), np.ascontiguousarray(rounded[:, :n]))
 
 
 def _settle(
