@@ -121,9 +121,8 @@ def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.
         schema = pa.schema([schema.field(name) for name in columns])
     if not files:
         return schema.empty_table()
-    return pa.concat_tables(
-        pq.read_table(file, columns=schema.names, partitioning=None) for file in files
-    ).cast(schema)
+    tables = (pq.read_table(file, columns=schema.names, partitioning=None) for file in files)
+    return pa.concat_tables(table.cast(schema) for table in tables)
 
 
 def sync(path: Path) -> None:

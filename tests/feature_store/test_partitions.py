@@ -2,6 +2,8 @@ import json
 import multiprocessing
 from datetime import date
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feature_store.errors import NightmillError
@@ -53,6 +55,14 @@ def test_a_damaged_pointer_is_named(tmp_path):
 def test_reading_no_files_gives_the_schema():
     assert read("items", []).schema.names[:2] == ["item_id", "title"]
     assert read("items", [], ["title"]).num_rows == 0
+
+
+def test_files_written_under_an_older_contract_are_read_under_todays(tmp_path):
+    files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for file, nullable in zip(files, (True, False), strict=True):
+        schema = pa.schema([pa.field("title", pa.string(), nullable)])
+        pq.write_table(pa.table({"title": ["x"]}, schema), file)
+    assert read("items", files, ["title"]).to_pylist() == [{"title": "x"}] * 2
 
 
 def _hold(root, held, release):
