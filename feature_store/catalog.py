@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from feature_store.contract import QUARANTINE_SCHEMA
 from feature_store.partitions import Store
-from feature_store.tables import QUARANTINE_SCHEMA, TABLES
+from feature_store.tables import TABLES
 
 CATALOG = "catalog.duckdb"
 GENERATIONS_SCHEMA = pa.schema(

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_store import data_docs, suites
+from feature_store.contract import Table
 from feature_store.partitions import Store
-from feature_store.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

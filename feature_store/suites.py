@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.tables import VECTOR, Column, Table
+from feature_store.contract import VECTOR, Column, Table
 
 DAY = timedelta(days=1)
 # Columns that stand in for what Great Expectations cannot look into; see gates.frame.

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from feature_store.tables import TIME
+from feature_store.contract import TIME
 from jobs.night import Night
 from jobs.recommender import channels, fusion
 from jobs.recommender.als import Als

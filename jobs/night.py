@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from feature_store.contract import QUARANTINE_SCHEMA, REFUSALS
 from feature_store.errors import NightmillError
 from feature_store.partitions import QUARANTINE, Partition, Store, read
 from feature_store.settings import Settings
-from feature_store.tables import QUARANTINE_SCHEMA, REFUSALS, TABLES
+from feature_store.tables import TABLES
 from jobs.progress import Progress
 
 # A night that is run later than this after its as_of is a backfill, not a night that really ran.

@@ -6,20 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_store import data_docs, gates
+from feature_store.contract import FLAG, INTEGER, NUMBER, TEXT, TEXTS, TIME, VECTOR, Column, Table
 from feature_store.errors import GateRefused
 from feature_store.partitions import Store
-from feature_store.tables import (
-    FLAG,
-    INTEGER,
-    NUMBER,
-    TABLES,
-    TEXT,
-    TEXTS,
-    TIME,
-    VECTOR,
-    Column,
-    Table,
-)
+from feature_store.tables import TABLES
 from jobs.step import Job, execute
 
 DS = date(1998, 1, 2)

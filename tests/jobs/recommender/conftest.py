@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from feature_store.tables import TIME
+from feature_store.contract import TIME
 from jobs.recommender.history import History, encode
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,95 @@
+"""What a table's contract is made of: types, columns, and the columns every row carries."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+TEXT = pa.string()
+TEXTS = pa.list_(pa.string())
+FLAG = pa.bool_()
+INTEGER = pa.int64()
+NUMBER = pa.float64()
+VECTOR = pa.list_(pa.float32())
+DAY = pa.date32()
+TIME = pa.timestamp("us", tz="UTC")
+
+REFUSALS = (
+    "truncated",
+    "invalid_json",
+    "schema_mismatch",
+    "ungrounded",
+    "unsafe",
+    "engine_error",
+    "over_budget",
+    "malformed",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, whether it may be null, what its values may be, and who made them."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] | None = None
+    max_length: int | None = None
+    from_model: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
+    `snapshot` tables hold the whole state as of their ds. in_order: pairs of columns of which the first is
+    never later (or larger) than the second.
+    """
+
+    name: str
+    job: str
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    kind: Literal["event", "snapshot"] = "snapshot"
+    in_order: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Parquet schema, provenance columns included."""
+        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.all_columns])
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The declared columns and those every row carries."""
+        return self.columns + (ARRIVAL if self.kind == "event" else PROVENANCE)
+
+
+ARRIVAL = (Column("ds", DAY, "the day the event belongs to"),)
+PROVENANCE = (
+    Column("ds", DAY, "the logical date of the partition"),
+    Column("as_of", TIME, "end of ds, UTC: nothing at or after it was read"),
+    Column("input_max_event_time", TIME, "newest event the row was made from", nullable=True),
+    Column("generated_at", TIME, "when the run that wrote the row started"),
+    Column("known_at", TIME, "from when the row may be used for a prediction"),
+    Column("run_id", TEXT, "the run that wrote the row"),
+)
+
+# Kept beside the runs of every job, not as partitions of their own.
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("ds", DAY, False),
+        pa.field("job", TEXT, False),
+        pa.field("table", TEXT, False),
+        pa.field("entity_id", TEXT, False),
+        pa.field("reason", TEXT, False),
+        pa.field("detail", TEXT, False),
+        pa.field("raw", TEXT, True),
+        pa.field("generation_key", TEXT, True),
+        pa.field("run_id", TEXT, False),
+    ]
+)
