@@ -1,5 +1,6 @@
 """The shared model server, with a fake engine in its process: found, shared, idle, stopped, killed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -60,6 +61,16 @@ def pid_of(files: ServerFiles) -> int:
     return int(json.loads(files.address.read_text("utf-8"))["pid"])
 
 
+def hosts_of(root: Path) -> list[psutil.Process]:
+    """The live children of this process that were started as a server of that data root."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if str(root) in " ".join(child.cmdline()):  # empty for a zombie
+                found.append(child)
+    return found
+
+
 @pytest.fixture
 def settings(make_settings: Callable[..., Settings]) -> Iterator[Settings]:
     """Settings over an empty data root, whose servers are stopped afterwards."""
@@ -97,8 +108,7 @@ def test_jobs_that_start_together_get_one_server(settings: Settings) -> None:
         thread.join()
     assert [len(keys) for keys in answered] == [10, 10, 10]
     assert len(running(settings.data_root)) == 1
-    hosts = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-    wait_for(lambda: len([p for p in hosts if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]) == 1)
+    wait_for(lambda: len(hosts_of(settings.data_root)) == 1)
 
 
 def test_more_requests_than_fit_in_flight_are_all_answered(settings: Settings) -> None:
