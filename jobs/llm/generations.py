@@ -7,8 +7,6 @@ processes may write at the same time; nothing is ever changed in place.
 """
 
 import json
-import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_store.errors import NightmillError
-from feature_store.partitions import sync
+from feature_store.partitions import add_part
 from jobs.llm.request import Answer, Request
 
 SCHEMA = pa.schema(
@@ -92,18 +90,7 @@ class Generations:
         (name,) = {request.prompt.name for request, _ in answered}
         now = datetime.now(UTC)
         rows = pa.Table.from_pylist([_row(request, answer, now) for request, answer in answered], SCHEMA)
-        folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"part-{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
-        staged = path.with_name(f".{path.name}")
-        try:
-            pq.write_table(rows, staged, compression="zstd")
-            sync(staged)
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
-        sync(folder)
-        return path
+        return add_part(self.folder / name, rows)
 
 
 def _row(request: Request, answer: Answer, now: datetime) -> dict[str, Any]:

@@ -5,19 +5,15 @@
 Vectors of different models or revisions never meet: each has a folder of its own.
 """
 
-import os
-import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from feature_store.partitions import sync
+from feature_store.partitions import add_part
 
 SCHEMA = pa.schema(
     [pa.field("text_hash", pa.string(), False), pa.field("embedding", pa.list_(pa.float32()), False)]
@@ -56,13 +52,5 @@ class Vectors:
         """Write vectors by text hash as one part; when this returns they are on the disk."""
         if not vectors:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         rows = pa.table({"text_hash": list(vectors), "embedding": list(vectors.values())}, schema=SCHEMA)
-        path = self.folder / f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
-        staged = path.with_name(f".{path.name}")
-        try:
-            pq.write_table(rows, staged, compression="zstd")
-            sync(staged)
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        add_part(self.folder, rows)

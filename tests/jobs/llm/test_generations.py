@@ -6,7 +6,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_store.errors import NightmillError
-from jobs.llm import generations as module
 from jobs.llm.generations import Generation, Generations
 from jobs.llm.request import Answer, Request
 
@@ -52,7 +51,7 @@ def test_a_write_that_fails_leaves_no_part(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "sync", full)
+    monkeypatch.setattr("feature_store.partitions.sync", full)
     store, request = Generations(tmp_path), make_request()
     with pytest.raises(OSError, match="No space left"):
         store.add([answer(request)])
