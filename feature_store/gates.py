@@ -68,7 +68,7 @@ def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(found == wanted)
 
 
-def frame(rows: pa.Table, table: Table, ds: date) -> "pd.DataFrame":
+def frame(rows: pa.Table, table: Table) -> "pd.DataFrame":
     """The rows as Great Expectations gets them.
 
     A list is handed over as its length, a day as ISO text, rows of an event table with the end of their day.
@@ -116,7 +116,7 @@ def _validate(table: Table, rows: pa.Table, outcome: data_docs.Check, root: Path
         )
     )
     result = definition.run(
-        batch_parameters={"dataframe": frame(rows, table, outcome.ds)},
+        batch_parameters={"dataframe": frame(rows, table)},
         run_id=gx.core.run_identifier.RunIdentifier(run_name=f"{outcome.ds}-{outcome.run_id}"),
         result_format={
             "result_format": "SUMMARY",

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from feature_store.contract import TIME
-from jobs.night import Night
+from jobs.night import Night, stamped
 from jobs.recommender import channels, fusion
 from jobs.recommender.als import Als
 from jobs.recommender.history import COLUMNS, History, encode
@@ -31,7 +30,7 @@ def run(night: Night) -> None:
         night.settings.recall,
     )
     _write_factors(night, fitted.als, history)
-    night.write("candidates", _stamped(_candidates(night, fitted, history), history))
+    night.write("candidates", stamped(_candidates(night, fitted, history), history.newest))
 
 
 def _candidates(night: Night, fitted: channels.Channels, history: History) -> pa.Table:
@@ -49,9 +48,9 @@ def _candidates(night: Night, fitted: channels.Channels, history: History) -> pa
 
 def _write_factors(night: Night, fitted: Als, history: History) -> None:
     rows = _factor_rows("user_id", history.user_ids, fitted.user_factors, fitted.known_users)
-    night.write("user_factors", _stamped(rows, history))
+    night.write("user_factors", stamped(rows, history.newest))
     rows = _factor_rows("item_id", history.item_ids, fitted.item_factors, fitted.known_items)
-    night.write("item_factors", _stamped(rows, history))
+    night.write("item_factors", stamped(rows, history.newest))
 
 
 def _factor_rows(key: str, ids: pa.Array, factors: NDArray[np.float32], known: NDArray[np.bool_]) -> pa.Table:
@@ -59,12 +58,6 @@ def _factor_rows(key: str, ids: pa.Array, factors: NDArray[np.float32], known: N
     offsets = pa.array(np.arange(len(kept) + 1, dtype=np.int32) * kept.shape[1])
     vectors = pa.ListArray.from_arrays(offsets, pa.array(kept.ravel()))
     return pa.table({key: ids.filter(pa.array(known)), "factors": vectors})
-
-
-def _stamped(rows: pa.Table, history: History) -> pa.Table:
-    # A model fitted on all events puts the newest of them into every row.
-    newest = pa.repeat(pa.scalar(history.newest, TIME), rows.num_rows)
-    return rows.append_column("input_max_event_time", newest)
 
 
 JOB = Job(

@@ -4,7 +4,7 @@ Every day up to ds becomes one partition of `interactions`; a day that is publis
 """
 
 import hashlib
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from feature_store.errors import UsageError
 from feature_store.settings import Settings
-from feature_store.tables import TABLES
-from jobs.night import Night
+from jobs.night import Night, stamped
 from jobs.source_files import files
 from jobs.step import Job
 
@@ -33,9 +32,9 @@ def run(night: Night) -> None:
         raise UsageError(f"--ds {night.ds} is before the data of {night.settings.source.location}: {began}")
     _stage_days(night, events)
     newest = pc.max(events["event_time"]).as_py()
-    night.write("items", _stamped(raw.items, None))
+    night.write("items", stamped(raw.items, None))
     seen = pc.is_in(raw.users["user_id"], pc.unique(events["user_id"]))
-    night.write("users", _stamped(raw.users.filter(seen), newest))
+    night.write("users", stamped(raw.users.filter(seen), newest))
 
 
 def _stage_days(night: Night, events: pa.Table) -> None:
@@ -61,11 +60,6 @@ def _split(events: pa.Table) -> dict[date, pa.Table]:
         found[row["values"]] = events.slice(start, row["counts"])
         start += row["counts"]
     return found
-
-
-def _stamped(rows: pa.Table, newest: datetime | None) -> pa.Table:
-    type_ = TABLES["items"].schema.field("input_max_event_time").type
-    return rows.append_column("input_max_event_time", pa.repeat(pa.scalar(newest, type_), rows.num_rows))
 
 
 def source_hash(settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_store.contract import QUARANTINE_SCHEMA, REFUSALS
+from feature_store.contract import QUARANTINE_SCHEMA, REFUSALS, TIME
 from feature_store.errors import NightmillError
 from feature_store.partitions import QUARANTINE, Partition, Store, read
 from feature_store.settings import Settings
@@ -21,7 +21,6 @@ from jobs.progress import Progress
 
 # A night that is run later than this after its as_of is a backfill, not a night that really ran.
 ACTUAL_WITHIN = timedelta(hours=36)
-NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def end_of(ds: date) -> datetime:
@@ -200,6 +199,11 @@ class Night:
     def progress(self, total: int, description: str, unit: str = "row") -> Progress:
         """A progress bar for this job."""
         return Progress(total, f"{self.ds} {description}", unit)
+
+
+def stamped(rows: pa.Table, newest: datetime | None) -> pa.Table:
+    """The rows with `newest` as input_max_event_time of each: they were all made from the same events."""
+    return rows.append_column("input_max_event_time", pa.repeat(pa.scalar(newest, TIME), rows.num_rows))
 
 
 def _set_columns(rows: pa.Table, values: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
