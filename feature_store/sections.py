@@ -136,6 +136,7 @@ class HttpEngine(Section):
     concurrency: int = Field(ge=1)
     timeout_seconds: float = Field(gt=0)
     retries: int = Field(ge=0)
+    outage_seconds: float = Field(gt=0)
 
 
 class ManagedServer(Section):
@@ -168,6 +169,21 @@ class Sampling(Section):
     seed: int
 
 
+class Budget(Section):
+    """How many tokens a night may read and write; 0 is no limit."""
+
+    tokens: int = Field(ge=0)
+
+
+class Price(Section):
+    """What a million tokens cost; 0 where it is not known."""
+
+    currency: str
+    read: float = Field(ge=0)
+    cached: float = Field(ge=0)
+    written: float = Field(ge=0)
+
+
 class Generation(Section):
     """The model that answers requests and the engine that runs it."""
 
@@ -177,11 +193,31 @@ class Generation(Section):
     adapter: str
     flush_rows: int = Field(ge=1)
     flush_seconds: float = Field(gt=0)
-    retry_truncated: bool
+    retry: bool
+    retry_temperature: float = Field(gt=0)
+    hang_seconds: float = Field(gt=0)
+    engine_restarts: int = Field(ge=0)
+    budget: Budget
+    price: Price
     http: HttpEngine
     server: ManagedServer
     vllm: VllmArguments
     sampling: Sampling
+
+
+class Privacy(Section):
+    """What is taken out of texts before a model reads them, and what its answers may speak of."""
+
+    redact: bool
+    names_file: str
+    allowed_attributes: tuple[str, ...]
+
+    @field_validator("allowed_attributes")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted(set(value) - PROTECTED):
+            raise ValueError(f"{', '.join(unknown)} is not one of {', '.join(sorted(PROTECTED))}")
+        return value
 
 
 class Embedding(Section):
@@ -228,6 +264,7 @@ class Settings(Section):
     time: Time
     activity: Activity
     generation: Generation
+    privacy: Privacy
     embedding: Embedding
     profiles: Profiles
     cold_start: ColdStart

@@ -76,7 +76,7 @@ def ask(
         raise NightmillError(f"{description}: two requests for one row; this is a defect of the job")
     asking = Asking(night, model, description, open_)
     outcomes = asking.outcomes(requests, reader)
-    if night.settings.generation.retry_truncated:
+    if night.settings.generation.retry:
         cut = [outcome.request for outcome in outcomes if outcome.cut_off]
         if cut:
             longer = {

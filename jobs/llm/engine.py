@@ -1,20 +1,29 @@
 """What answers requests: one interface, and the choice of the kind that the settings name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from jobs.assets import ResolvedModel, resolve_model
 from jobs.llm.request import Answer, ModelRef, Request, SamplingRef
 
 
+class EngineDied(NightmillError):
+    """The engine stopped or hangs; what it had not answered may be asked of a new one."""
+
+
 class Engine(Protocol):
     """Answers requests, in the order they finish."""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Stream one answer a request; one that cannot be answered has `error` set."""
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Stream one answer a request; one that cannot be answered has `error` set.
+
+        Requests are taken as there is room for them: those taken and unanswered are what may have killed an
+        engine that raises EngineDied.
+        """
         ...
 
     def close(self) -> None:
@@ -75,7 +84,7 @@ def generation_fingerprint(settings: Settings) -> dict[str, Any]:
     return {
         "model": asdict(find_model(settings).ref),
         "sampling": settings.generation.sampling.model_dump(),
-        "retry_truncated": settings.generation.retry_truncated,
+        "retry": settings.generation.retry and settings.generation.retry_temperature,
     }
 
 

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -64,11 +64,10 @@ class FakeEngine:
         """Drop waiting requests."""
         self._queue = deque(request for request in self._queue if request.key not in keys)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """One answer a request, in order, but for the faults."""
         for request in requests:
             self.submit(request)
-        while self.busy:
             yield from self.step()
 
     def close(self) -> None:

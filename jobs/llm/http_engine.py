@@ -5,7 +5,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import httpx
@@ -42,7 +42,7 @@ class HttpEngine:
         self._first_wait = first_wait
         self._model = asyncio.run(self._served_name())
 
-    def generate(self, requests: Sequence[Request]) -> Generator[Answer, None, None]:
+    def generate(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
         """Stream answers as they arrive; a request that still fails after its retries has `error` set."""
         answers: queue.Queue[Answer | BaseException | None] = queue.Queue()
         stop = threading.Event()
@@ -92,7 +92,7 @@ class HttpEngine:
 
     def _work(
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         answers: "queue.Queue[Answer | BaseException | None]",
         stop: threading.Event,
     ) -> None:
@@ -104,7 +104,7 @@ class HttpEngine:
 
     async def _ask_all(
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         answers: "queue.Queue[Answer | BaseException | None]",
         stop: threading.Event,
     ) -> None:
@@ -117,9 +117,7 @@ class HttpEngine:
                 answers.put(await self._ask(client, request))
 
         async with self._client() as client:
-            await asyncio.gather(
-                *(drain(client) for _ in range(min(self._settings.concurrency, len(requests))))
-            )
+            await asyncio.gather(*(drain(client) for _ in range(self._settings.concurrency)))
 
     async def _ask(self, client: httpx.AsyncClient, request: Request) -> Answer:
         started = time.monotonic()

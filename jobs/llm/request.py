@@ -49,7 +49,8 @@ class Request:
 
     schema: JSON schema the answer is constrained to. choices: the answer is one of these, and its
     probability is wanted for each; each must begin with a token of its own. entity_id says whose row the
-    answer is for and is not part of the key: two rows with equal prompts are one question.
+    answer is for and is not part of the key: two rows with equal prompts are one question. cut_fields: what
+    of the row was too long and is shown in part; the key sees what is shown.
     """
 
     entity_id: str
@@ -59,6 +60,7 @@ class Request:
     sampling: SamplingRef
     schema: Mapping[str, Any] | None = None
     choices: tuple[str, ...] = ()
+    cut_fields: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -88,6 +90,7 @@ class Request:
             SamplingRef(**wire["sampling"]),
             wire["schema"],
             tuple(wire["choices"]),
+            tuple(wire["cut_fields"]),
         )
 
     def with_larger_cap(self, factor: int = 2) -> "Request":

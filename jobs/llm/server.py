@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,7 +35,7 @@ class ServedEngine:
     def __init__(self, connection: Connection, files: ServerFiles, silence_seconds: float) -> None:
         self._connection, self._files, self._silence = connection, files, silence_seconds
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Stream answers as they finish; NightmillError when the server dies or falls silent."""
         open_keys: set[str] = set()
         rest = iter(requests)

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,8 @@ class VllmEngine:
 
             self._lora = LoRARequest(Path(adapter).name, 1, adapter)
         self._pending: dict[str, tuple[Request, float]] = {}
+        # Twice what is computed at once: the scheduler always has a next request, and a death loses few.
+        self._room = 2 * int(arguments.get("max_num_seqs") or 256)
 
     @property
     def busy(self) -> bool:
@@ -117,12 +119,15 @@ class VllmEngine:
             del self._pending[engine_id]
         self._llm.llm_engine.abort_request(dropped)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Stream answers as they finish."""
-        for request in requests:
-            if refused := self.submit(request):
-                yield refused
-        while self.busy:
+        rest = iter(requests)
+        while True:
+            while len(self._pending) < self._room and (request := next(rest, None)) is not None:
+                if refused := self.submit(request):
+                    yield refused
+            if not self.busy:
+                return
             yield from self.step()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Nothing asked twice, nothing lost, one outcome for each row."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -149,7 +149,7 @@ def test_neighbours_share_their_prefix(night: Nights, model: Model) -> None:
 
 def test_an_engine_that_answers_twice_is_a_defect(night: Nights, model: Model) -> None:
     class Stuttering(FakeEngine):
-        def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
             for answer in super().generate(requests):
                 yield from (answer, answer)
 

@@ -14,7 +14,12 @@ from jobs.llm.http_engine import HttpEngine
 from .conftest import SCHEMA, make_request
 
 SETTINGS = HttpSettings(
-    url="http://model.test/v1", api_key="secret", concurrency=2, timeout_seconds=5, retries=2
+    url="http://model.test/v1",
+    api_key="secret",
+    concurrency=2,
+    timeout_seconds=5,
+    retries=2,
+    outage_seconds=2,
 )
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
 
