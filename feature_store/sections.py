@@ -223,10 +223,12 @@ class Privacy(Section):
 class Embedding(Section):
     """The text embedding model."""
 
+    engine: Literal["auto", "torch", "vllm"]
     model: str
     batch_size: int = Field(ge=1)
     max_tokens: int = Field(ge=8)
     threads: int = Field(ge=0)
+    vllm: dict[str, Any]
     user_history: int = Field(ge=1)
 
 

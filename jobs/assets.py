@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jobs.asset_cache import Asset, prepared, read_record
 from jobs.progress import Progress
 
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -23,6 +25,19 @@ class ResolvedModel:
     path: str
     model_id: str
     revision: str
+
+
+@dataclass(frozen=True)
+class ResolvedAdapter:
+    """A LoRA adapter that can be loaded.
+
+    identity: as what it stands in a request's key; another training at the same path is another adapter, the
+    same one at another path is not. rank: of its matrices.
+    """
+
+    path: str
+    identity: str
+    rank: int
 
 
 def _dequantise_smollm2(folder: Path) -> None:
@@ -83,6 +98,33 @@ def resolve_model(name: str, settings: Settings) -> ResolvedModel:
         f"model {name!r} is neither built in ({', '.join(MODELS)}), nor a folder that exists, "
         "nor a Hugging Face id (org/name or org/name@revision); correct the model setting"
     )
+
+
+def resolve_adapter(name: str) -> ResolvedAdapter | None:
+    """The LoRA adapter in a local folder; None for "". NightmillError names what the folder lacks."""
+    if not name:
+        return None
+    folder = Path(name).expanduser().absolute()
+    config = folder / "adapter_config.json"
+    files = [file for file in ADAPTER_WEIGHTS if (folder / file).is_file()]
+    if not config.is_file() or not files:
+        lacks = "is no folder" if not folder.is_dir() else "has no adapter_config.json"
+        if config.is_file():
+            lacks = f"has no {' or '.join(ADAPTER_WEIGHTS)}"
+        raise NightmillError(
+            f"LoRA adapter {folder} {lacks}; correct generation.adapter: the folder that PEFT saved"
+        )
+    digest = hashlib.sha256()
+    for path in (config, folder / files[0]):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    try:
+        rank = int(json.loads(config.read_text("utf-8"))["r"])
+    except (ValueError, KeyError, TypeError):
+        raise NightmillError(
+            f"{config} does not say the adapter's rank `r`; save it with PEFT again"
+        ) from None
+    return ResolvedAdapter(str(folder), f"lora@{digest.hexdigest()[:12]}", rank)
 
 
 def resolve_dataset(name: str, settings: Settings) -> Path:

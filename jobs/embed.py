@@ -56,9 +56,9 @@ def _vectors(night: Night, model: ResolvedModel, texts: Mapping[str, str]) -> di
     if not missing:
         return found
     # torch and transformers take seconds to import, so only when there is something to embed.
-    from jobs.llm.embedder import Embedder
+    from jobs.llm.embedder import open_embedder
 
-    embedder = Embedder(model, settings)
+    embedder = open_embedder(model, settings)
     with night.progress(len(missing), "embed", "text") as progress:
         for positions, batch in embedder.embed([by_hash[key] for key in missing]):
             new = {missing[position]: vector for position, vector in zip(positions, batch, strict=True)}

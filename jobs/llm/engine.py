@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from feature_store.errors import NightmillError
 from feature_store.sections import Settings
-from jobs.assets import ResolvedModel, resolve_model
+from jobs.assets import ResolvedModel, resolve_adapter, resolve_model
 from jobs.llm.request import Answer, ModelRef, Request, SamplingRef
 
 
@@ -70,7 +71,9 @@ def find_model(settings: Settings) -> Model:
     if generation.engine == "fake":
         return Model(ResolvedModel("", "fake", "1"), ModelRef("fake", "1"))
     model = resolve_model(generation.model, settings)
-    ref = ModelRef(model.model_id, model.revision, generation.quantization, generation.adapter)
+    adapter = resolve_adapter(generation.adapter)
+    identity = adapter.identity if adapter else ""
+    ref = ModelRef(model.model_id, model.revision, generation.quantization, identity)
     return Model(model, ref)
 
 
@@ -110,7 +113,9 @@ def _open(settings: Settings, model: ResolvedModel) -> Engine:
     if generation.engine == "http":
         from jobs.llm.http_engine import HttpEngine
 
-        return HttpEngine(generation.http, (generation.model, model.model_id, model.path))
+        # A server gives an adapter a name of its own (vLLM: --lora-modules NAME=FOLDER).
+        served = (generation.model, model.model_id, model.path)
+        return HttpEngine(generation.http, (Path(generation.adapter).name,) if generation.adapter else served)
     if generation.engine == "vllm":
         from jobs.llm.vllm_engine import VllmEngine, engine_arguments
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -10,7 +11,7 @@ from typing import Any
 
 from feature_store.errors import NightmillError
 from feature_store.sections import Generation
-from jobs.assets import ResolvedModel
+from jobs.assets import ResolvedModel, resolve_adapter
 from jobs.llm.request import Answer, Request
 
 
@@ -36,8 +37,8 @@ def engine_arguments(generation: Generation, model: ResolvedModel) -> dict[str, 
     }
     if generation.quantization:
         arguments["quantization"] = generation.quantization
-    if generation.adapter:
-        arguments["enable_lora"] = True
+    if adapter := resolve_adapter(generation.adapter):
+        arguments |= {"enable_lora": True, "max_lora_rank": _rank_to_reserve(adapter.rank)}
     if not Path(model.path).is_dir():
         arguments["revision"] = model.revision
     if on_cpu():
@@ -46,6 +47,11 @@ def engine_arguments(generation: Generation, model: ResolvedModel) -> dict[str, 
         if arguments["dtype"] == "auto":
             arguments["dtype"] = "float32"
     return arguments | extra
+
+
+def _rank_to_reserve(rank: int) -> int:
+    """The least `max_lora_rank` of those vLLM knows that takes the adapter; 512 is the largest."""
+    return next((allowed for allowed in (16, 32, 64, 128, 256, 320, 512) if allowed >= rank), 512)
 
 
 def prepare_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -64,6 +70,15 @@ def prepare_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return prepared
 
 
+def process_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a new process for vLLM; Intel's OpenMP runtime, where there is one, comes first."""
+    prepared = prepare_environment(environ)
+    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if openmp.exists():
+        prepared["LD_PRELOAD"] = ":".join(filter(None, [str(openmp), prepared.get("LD_PRELOAD", "")]))
+    return prepared
+
+
 class VllmEngine:
     """A loaded model. Not safe for several threads: one thread submits and steps."""
 
@@ -78,10 +93,10 @@ class VllmEngine:
                 f"vLLM cannot load {arguments['model']}: {_first_line(error)}; see generation in the settings"
             ) from error
         self._lora = None
-        if adapter:
+        if found := resolve_adapter(adapter):
             from vllm.lora.request import LoRARequest
 
-            self._lora = LoRARequest(Path(adapter).name, 1, adapter)
+            self._lora = LoRARequest(found.identity, 1, found.path)
         self._pending: dict[str, tuple[Request, float]] = {}
         # Twice what is computed at once: the scheduler always has a next request, and a death loses few.
         self._room = 2 * int(arguments.get("max_num_seqs") or 256)
@@ -95,7 +110,7 @@ class VllmEngine:
         """Queue a request; an Answer comes back at once only where vLLM refuses to take it."""
         try:
             (engine_id,) = self._llm.enqueue_chat(
-                [list(request.messages)], _sampling(request), use_tqdm=False, lora_request=self._lora
+                [list(request.messages)], sampling_params(request), use_tqdm=False, lora_request=self._lora
             )
         except ValueError as error:  # too long, or a schema the grammar cannot express
             return Answer(request.key, error=_first_line(error))
@@ -135,7 +150,8 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
 
 
-def _sampling(request: Request) -> Any:
+def sampling_params(request: Request) -> Any:
+    """What a request asks for, as vLLM's `SamplingParams`."""
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 

@@ -10,7 +10,7 @@ from feature_store.errors import NightmillError
 from feature_store.settings import load_settings
 from jobs import assets
 from jobs.asset_cache import PINS, Asset
-from jobs.assets import DATASETS, MODELS, resolve_dataset, resolve_model
+from jobs.assets import DATASETS, MODELS, resolve_adapter, resolve_dataset, resolve_model
 
 
 def make_model(folder: Path, weights: bytes = b"w" * 1000) -> Path:
@@ -86,3 +86,54 @@ def test_movielens_is_the_real_thing() -> None:
     folder = resolve_dataset("movielens-100k", load_settings())
     rows = {p.suffix: len(p.read_text("utf-8").splitlines()) - 1 for p in folder.glob("ml-100k.*")}
     assert rows == {".inter": 100_000, ".item": 1_682, ".user": 943}
+
+
+def make_adapter(folder: Path, weights: bytes = b"w" * 1000, config: str = '{"r": 4}') -> Path:
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(config)
+    (folder / "adapter_model.safetensors").write_bytes(weights)
+    return folder
+
+
+def identity(folder: Path) -> str:
+    adapter = resolve_adapter(str(folder))
+    assert adapter is not None
+    return adapter.identity
+
+
+def test_adapter_is_identified_by_content_not_by_place(tmp_path: Path) -> None:
+    first = make_adapter(tmp_path / "films")
+    assert identity(first) == identity(make_adapter(tmp_path / "moved" / "elsewhere"))
+    before = identity(first)
+    (first / "adapter_model.safetensors").write_bytes(b"v" * 1000)
+    assert identity(first) != before
+    assert identity(make_adapter(tmp_path / "scaled", config='{"r": 4, "lora_alpha": 9}')) != before
+    assert resolve_adapter("") is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("adapter_config.json", r"films has no adapter_config.json; correct generation.adapter"),
+        (
+            "adapter_model.safetensors",
+            r"films has no adapter_model.safetensors or adapter_model.bin; correct",
+        ),
+        ("", r"films is no folder; correct generation.adapter"),
+    ],
+)
+def test_adapter_that_is_not_there_is_named(tmp_path: Path, missing: str, message: str) -> None:
+    folder = make_adapter(tmp_path / "films")
+    if missing:
+        (folder / missing).unlink()
+    else:
+        shutil.rmtree(folder)
+    with pytest.raises(NightmillError, match=message) as caught:
+        resolve_adapter(str(folder))
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("config", ["{", "{}", "[]", '{"r": "x"}'])
+def test_adapter_without_a_rank_is_refused(tmp_path: Path, config: str) -> None:
+    with pytest.raises(NightmillError, match="does not say the adapter's rank"):
+        resolve_adapter(str(make_adapter(tmp_path / "films", config=config)))

@@ -41,7 +41,7 @@ def settings(
 ) -> Settings:
     """A night with a profile of m1, and an embedder without a model."""
     monkeypatch.setattr(ByFirstLetters, "asked", [])
-    monkeypatch.setattr(embedder, "Embedder", ByFirstLetters)
+    monkeypatch.setattr(embedder, "open_embedder", ByFirstLetters)
     monkeypatch.setattr(embed, "resolve_model", lambda *_: ResolvedModel("mini", "mini", "1"))
     made = make_settings()
     execute(ingest.JOB, DS, made)

@@ -8,7 +8,7 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.settings import load_settings
 from jobs.assets import ResolvedModel, resolve_model
-from jobs.llm.embedder import Embedder
+from jobs.llm.embedder import Embedder, TorchEmbedder, open_embedder
 
 pytestmark = pytest.mark.engine
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 def embedder() -> Embedder:
     settings = load_settings({})
     small = settings.embedding.model_copy(update={"batch_size": 2})
-    return Embedder(resolve_model(settings.embedding.model, settings), small)
+    return open_embedder(resolve_model(settings.embedding.model, settings), small)
 
 
 def embed(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
@@ -45,4 +45,4 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path) -> None:
     with pytest.raises(
         NightmillError, match=r"embedding model .* cannot be loaded: .*correct embedding\.model"
     ):
-        Embedder(ResolvedModel(str(tmp_path), "none", "1"), settings)
+        TorchEmbedder(ResolvedModel(str(tmp_path), "none", "1"), settings)

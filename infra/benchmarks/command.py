@@ -1,0 +1,70 @@
+"""`nightmill bench NAME`: runs infra/benchmarks/<name>.py in a temporary data root, prints what it measured.
+
+A benchmark is a module with `run(settings, say) -> list[Row]`. It reads and writes under settings.data_root,
+which is empty and its own, and tells a person what it is doing with `say`, one line a step.
+"""
+
+import importlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from feature_store.errors import NightmillError
+from feature_store.sections import Settings
+from feature_store.settings import load_settings
+from infra.benchmarks.measures import environment, render
+from jobs.asset_cache import RECORD
+from jobs.assets import DATASETS, MODELS
+
+# The benchmarks fix what they measure on; the model and how it is run stay the user's.
+FIXED = {"NIGHTMILL_GENERATION__ENGINE": "server"}
+DROPPED = ("NIGHTMILL_PROFILE", "NIGHTMILL_SOURCE__")
+
+
+def bench(name: str, output: str, settings: Settings) -> None:
+    """Run one benchmark and print its rows as `table` or `json`."""
+    require_prepared(settings)
+    with tempfile.TemporaryDirectory(prefix=f"nightmill-bench-{name}-") as folder, _environment(folder):
+        own = load_settings()
+        rows = importlib.import_module(f"infra.benchmarks.{name.replace('-', '_')}").run(own, Say(name))
+        print(render(rows, environment(own), output))
+
+
+@contextmanager
+def _environment(data_root: str) -> Iterator[None]:
+    """The variables that every process a benchmark starts inherits."""
+    before = dict(os.environ)
+    for variable in before:
+        if variable.startswith(DROPPED):
+            del os.environ[variable]
+    os.environ.update(FIXED | {"NIGHTMILL_DATA": data_root})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class Say:
+    """Progress on stderr, with the seconds since the start."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._started = name, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """One line."""
+        seconds = time.monotonic() - self._started
+        print(f"bench {self._name} [{seconds:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+def require_prepared(settings: Settings) -> None:
+    """NightmillError when a built-in model or data set is not in the cache: fetching is not measured."""
+    names = (settings.generation.model, settings.embedding.model, "movielens-100k")
+    for name in names:
+        built_in = name in MODELS or name in DATASETS
+        if built_in and not (Path(settings.cache_root) / name / RECORD).is_file():
+            raise NightmillError(f"{name} is not in {settings.cache_root}; run `nightmill prepare` first")
