@@ -47,7 +47,8 @@ class Table:
 
     kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
     `snapshot` tables hold the whole state as of their ds. in_order: pairs of columns of which the first is
-    never later (or larger) than the second.
+    never later (or larger) than the second. coverage: the share of the rows a job selected that must have
+    been written or carried forward, else the partition is not published.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table:
     key: tuple[str, ...]
     kind: Literal["event", "snapshot"] = "snapshot"
     in_order: tuple[tuple[str, str], ...] = ()
+    coverage: float = 0.0
 
     @property
     def schema(self) -> pa.Schema:

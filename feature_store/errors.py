@@ -33,6 +33,13 @@ class GateRefused(NightmillError):
 
 
 class BudgetExhausted(NightmillError):
-    """The token budget is used up; what was answered so far is kept."""
+    """The token budget is used up; what was answered so far is kept.
+
+    published: whether enough was answered for the table to be published all the same.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, published: bool = False) -> None:
+        super().__init__(message)
+        self.published = published

@@ -142,6 +142,7 @@ _ALL = (
             *MODEL_PROVENANCE,
         ),
         ("item_id",),
+        coverage=0.7,
     ),
     Table(
         "user_profiles",
@@ -156,6 +157,7 @@ _ALL = (
             *MODEL_PROVENANCE,
         ),
         ("user_id",),
+        coverage=0.7,
     ),
     Table(
         "item_embeddings",

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-from feature_store.errors import NightmillError, UsageError
+from feature_store.errors import BudgetExhausted, NightmillError, UsageError
 from feature_store.settings import Settings, load_settings
 from jobs.step import Job, Outcome, execute
 
@@ -124,12 +124,21 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.llm.server import stop_server
 
     started = time.monotonic()
+    exhausted = None
     try:
         for ds in dates:
             for name in CHAIN:
-                _say(execute(load_job(name), ds, settings))
+                try:
+                    _say(execute(load_job(name), ds, settings))
+                except BudgetExhausted as error:
+                    if not error.published:
+                        raise
+                    exhausted = error
+                    print(f"nightmill: {error}", file=sys.stderr, flush=True)
     finally:
         stop_server(settings.data_root)
+    if exhausted is not None:
+        raise exhausted
     print(
         f"{len(dates)} dates in {time.monotonic() - started:.0f} s; "
         f"report: {settings.data_root / 'report.html'}"

@@ -51,6 +51,8 @@ class Night:
         self.notes: list[str] = []
         self.provenance: dict[str, Any] = {}
         self.timings: dict[str, float] = {}
+        # Why some rows are still to be asked about, in a night whose token budget was too small.
+        self.incomplete = ""
         self._refused: list[dict[str, Any]] = []
 
     # -- reading ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from feature_store import catalog, gates
-from feature_store.errors import GateRefused, NightmillError
+from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
 from feature_store.partitions import MANIFEST, Partition, Store, write_atomically
 from feature_store.settings import REPOSITORY, Settings
 from feature_store.tables import TABLES
@@ -154,6 +154,8 @@ def execute(
         catalog.rewrite(store)
         if job.after is not None:
             job.after(store, ds, settings)
+    if night.incomplete:
+        raise BudgetExhausted(night.incomplete, published=shard is None)
     return Outcome(job.name, ds, False, time.monotonic() - started, dict(night.counts), tuple(night.notes))
 
 
@@ -169,6 +171,7 @@ def _publish(job: Job, night: Night, wanted: str, seconds: float) -> None:
         raise NightmillError(
             f"{job.name} for {night.ds} wrote no {', '.join(missing)}; this is a defect of the job"
         )
+    _check_coverage(job, night)
     gate_seconds = time.monotonic()
     for table in job.outputs:
         staged = night.staged_files(table)
@@ -187,6 +190,33 @@ def _publish(job: Job, night: Night, wanted: str, seconds: float) -> None:
         night.store.publish(table, day, night.run_id)
 
 
+def coverage(counts: Mapping[str, int]) -> float | None:
+    """The share of the selected rows that have values; None where a job does not select rows."""
+    selected = counts.get("selected", 0)
+    if not selected or "written" not in counts:
+        return None
+    return (counts["written"] + counts.get("carried_forward", 0)) / selected
+
+
+def _check_coverage(job: Job, night: Night) -> None:
+    """Refuse to publish a table too few of whose rows have values."""
+    reached = coverage(night.counts)
+    for table in job.outputs:
+        wanted = TABLES[table].coverage
+        if reached is None or reached >= wanted:
+            continue
+        refused = ", ".join(f"{n:,} {reason}" for reason, n in night.quarantined_by_reason().items())
+        said = (
+            f"{table} for {night.ds} was not published: {reached:.1%} of its rows have values, "
+            f"at least {wanted:.0%} must ({refused})"
+        )
+        if night.incomplete:
+            raise BudgetExhausted(f"{said}. {night.incomplete}")
+        raise GateRefused(
+            f"{said}. The answers are kept: mend the prompt or choose another model, then run it again"
+        )
+
+
 def _manifest(
     job: Job, night: Night, table: str, day: date, rows: int, wanted: str, seconds: float
 ) -> dict[str, Any]:
@@ -197,7 +227,10 @@ def _manifest(
         "as_of": night.as_of,
         "job": job.name,
         "run_id": night.run_id,
-        "fingerprint": night.content_hashes[table, day] if is_event else wanted,
+        # A night that is not complete must not be taken for the one that was wanted.
+        "fingerprint": night.content_hashes[table, day]
+        if is_event
+        else wanted + ":incomplete" * bool(night.incomplete),
         "inputs": {
             name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
             for name, parts in night.inputs.items()
@@ -207,6 +240,7 @@ def _manifest(
         "time_mode": night.time_mode,
         "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
         "counts": dict(night.counts),
+        "incomplete": night.incomplete,
         "provenance": night.provenance,
         "notes": night.notes,
         "seconds": round(seconds, 3),

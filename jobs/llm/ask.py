@@ -4,21 +4,23 @@ requests -> one per key -> those not in generations -> engine -> generations -> 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from feature_store.errors import NightmillError
-from jobs.llm.engine import Engine, Model, open_engine
+from jobs.llm.engine import Model, open_engine
+from jobs.llm.estimate import estimate
 from jobs.llm.generations import Generation, Generations
+from jobs.llm.ledger import Account, Entry, Ledger
+from jobs.llm.recovery import OpenEngine, answers
 from jobs.llm.request import Answer, Request
 from jobs.llm.validate import Reader, Refused, read_answer
 from jobs.night import Night
-from jobs.progress import Progress
 
-OpenEngine = Callable[[], AbstractContextManager[Engine]]
+# Refusals that another try may cure; the first of them by a longer answer, the others by another one.
+CURABLE = ("truncated", "invalid_json", "schema_mismatch", "ungrounded", "unsafe")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def in_shard(entity_id: str, shard: tuple[int, int] | None) -> bool:
     if shard is None:
         return True
     k, n = shard
-    return int.from_bytes(sha256(entity_id.encode()).digest()[:8], "big") % n == k - 1
+    return int.from_bytes(sha256(entity_id.encode("utf-8", "surrogatepass")).digest()[:8], "big") % n == k - 1
 
 
 def ask(
@@ -63,126 +65,168 @@ def ask(
     requests: Sequence[Request],
     reader: Reader,
     model: Model,
-    description: str,
+    job: str,
     open_: OpenEngine | None = None,
 ) -> list[Outcome]:
     """One outcome for each request, in the order given; with --shard only for the shard's own.
 
     Only what generations lack is asked, and an engine is opened only for that. Answers are stored every
-    flush_rows answers or flush_seconds, and when anything goes wrong. Counts land in the night's manifest.
+    flush_rows answers or flush_seconds, and when anything goes wrong. A refused answer is asked for once
+    more. Counts land in the night's manifest, costs in the ledger. Where the night's token budget ends,
+    outcomes are `over_budget` and the night is incomplete.
     """
     requests = [request for request in requests if in_shard(request.entity_id, night.shard)]
     if len({request.entity_id for request in requests}) != len(requests):
-        raise NightmillError(f"{description}: two requests for one row; this is a defect of the job")
-    asking = Asking(night, model, description, open_)
+        raise NightmillError(f"{job}: two requests for one row; this is a defect of the job")
+    asking = Asking(night, model, job, open_)
     outcomes = asking.outcomes(requests, reader)
     if night.settings.generation.retry:
-        cut = [outcome.request for outcome in outcomes if outcome.cut_off]
-        if cut:
-            longer = {
-                o.request.entity_id: o for o in asking.outcomes([r.with_larger_cap() for r in cut], reader)
-            }
-            outcomes = [longer.get(outcome.request.entity_id, outcome) for outcome in outcomes]
+        outcomes = _retried(asking, outcomes, reader, night.settings.generation.retry_temperature)
     if [o.request.entity_id for o in outcomes] != [r.entity_id for r in requests]:
-        raise NightmillError(f"{description}: outcomes do not match the requests; this is a defect")
+        raise NightmillError(f"{job}: outcomes do not match the requests; this is a defect")
+    over = sum(outcome.reason == "over_budget" for outcome in outcomes)
+    if over:
+        night.incomplete = (
+            f"{job} for {night.ds}: the token budget of this night is used up "
+            f"(generation.budget.tokens = {night.settings.generation.budget.tokens:,}); {over:,} of "
+            f"{len(outcomes):,} rows wait. What was answered is kept: raise the budget and run it again"
+        )
     return outcomes
+
+
+def _retried(asking: "Asking", outcomes: list[Outcome], reader: Reader, temperature: float) -> list[Outcome]:
+    """The outcomes, the refused ones asked for once more: with a larger cap, or with another seed."""
+    again = [
+        o.request.with_larger_cap() if o.cut_off else o.request.with_other_seed(temperature)
+        for o in outcomes
+        if o.reason in CURABLE
+    ]
+    if not again:
+        return outcomes
+    second = {o.request.entity_id: o for o in asking.outcomes(again, reader, "again")}
+    asking.night.count(retried=len(again))
+    return [new if (new := second.get(o.request.entity_id)) and _says_more(new) else o for o in outcomes]
+
+
+def _says_more(outcome: Outcome) -> bool:
+    return outcome.reason not in ("engine_error", "over_budget")
 
 
 class Asking:
     """The requests of one job in one night, and the accounts of answering them."""
 
-    def __init__(self, night: Night, model: Model, description: str, open_: OpenEngine | None = None) -> None:
-        self.night, self.description = night, description
+    def __init__(self, night: Night, model: Model, job: str, open_: OpenEngine | None = None) -> None:
+        self.night, self.job, self.model = night, job, model
         self.generations = Generations(night.store.root)
+        self.ledger = Ledger(night.store.root)
         self._open = open_ or (lambda: open_engine(night.settings, model.resolved))
+        self._account: Account | None = None
 
-    def outcomes(self, requests: Sequence[Request], reader: Reader) -> list[Outcome]:
-        """One outcome for each request, in their order."""
+    def outcomes(self, requests: Sequence[Request], reader: Reader, which: str = "") -> list[Outcome]:
+        """One outcome for each request, in their order; `which` tells this round of asking from others."""
         if not requests:
             return []
         (name,) = {request.prompt.name for request in requests}
         distinct = {request.key: request for request in requests}
         stored = self.generations.find(name, distinct)
         missing = [request for key, request in distinct.items() if key not in stored]
-        self.night.count(requests=len(requests), cached=len(requests) - len(missing), asked=len(missing))
-        errors = self._answer(missing, reuse=1 - len(missing) / len(requests)) if missing else {}
-        found = stored | (self.generations.find(name, [r.key for r in missing]) if missing else {})
+        self.night.count(requests=len(requests), cached=len(requests) - len(missing), asked=0)
+        if not missing:
+            return [_outcome(r, stored[r.key], None, True, reader) for r in requests]
+        generation = self.night.settings.generation
+        self.night.note(
+            f"{self._title(which)}: "
+            + estimate(missing, len(requests), self.ledger, self.night.ds, generation)
+        )
+        errors = self._answer(missing, 1 - len(missing) / len(requests), which)
+        found = stored | self.generations.find(name, [r.key for r in missing])
         return [_outcome(r, found.get(r.key), errors.get(r.key), r.key in stored, reader) for r in requests]
 
-    def _answer(self, missing: Sequence[Request], reuse: float) -> dict[str, str]:
-        """Ask the engine and store what it answers; why it did not, for those it could not answer."""
+    def _title(self, which: str) -> str:
+        return f"{self.job}, {which}" if which else self.job
+
+    def _answer(self, missing: Sequence[Request], reuse: float, which: str) -> dict[str, str]:
+        """Ask an engine and store what it answers; why it did not, for those it could not answer."""
         # Neighbours share the longest prefixes, which the engine then computes once.
         ordered = sorted(missing, key=lambda request: [m["content"] for m in request.messages])
+        settings, account = self.night.settings.generation, self._opened(ordered[0])
+        flush = Flush(self.generations, account, settings.flush_rows, settings.flush_seconds)
         errors: dict[str, str] = {}
-        with self._open() as engine, self.night.progress(len(ordered), self.description, "request") as bar:
-            flush = Flush(
-                self.generations,
-                self.night.settings.generation.flush_rows,
-                self.night.settings.generation.flush_seconds,
-            )
+        with self.night.progress(len(ordered), self._title(which), "request") as bar:
+            stream = answers(self._open, ordered, settings.engine_restarts, self.night.note, account.admits)
             try:
-                for request, answer in _matched(ordered, engine.generate(ordered)):
-                    if answer.error is None:
-                        flush.add(request, answer)
-                    else:
-                        errors[answer.key] = answer.error
-                    self._account(answer, bar, flush.tokens_per_second, reuse)
+                for request, answer in stream:
+                    flush.add(request, answer)
+                    if answer.error is not None:
+                        errors[request.key] = answer.error
+                    bar.update(1, f"{flush.tokens_per_second:,.0f} tokens/s, {reuse:.0%} reused")
             finally:
+                stream.close()
                 flush.now()
+        self.night.count(**flush.counts)
         return errors
 
-    def _account(self, answer: Answer, bar: Progress, speed: float, reuse: float) -> None:
-        self.night.count(
-            prompt_tokens=answer.prompt_tokens,
-            cached_tokens=answer.cached_tokens,
-            output_tokens=answer.output_tokens,
-        )
-        bar.update(1, f"{speed:,.0f} tokens/s, {reuse:.0%} reused")
+    def _opened(self, request: Request) -> Account:
+        """The run's account, one for all rounds of asking."""
+        if self._account is None:
+            shard = "{}/{}".format(*self.night.shard) if self.night.shard else ""
+            entry = Entry(
+                self.night.ds.isoformat(),
+                self.job,
+                self.night.run_id,
+                request.prompt.name,
+                request.model.model_id,
+                self.night.settings.generation.engine,
+                shard,
+            )
+            self._account = Account(self.ledger, entry, self.night.settings.generation.budget.tokens)
+        self._account.open()
+        return self._account
 
 
 class Flush:
     """Answers on their way to the disk."""
 
-    def __init__(self, generations: Generations, rows: int, seconds: float) -> None:
-        self._generations, self._rows, self._seconds = generations, rows, seconds
+    def __init__(self, generations: Generations, account: Account, rows: int, seconds: float) -> None:
+        self._generations, self._account = generations, account
+        self._rows, self._seconds = rows, seconds
         self._waiting: list[tuple[Request, Answer]] = []
         self._started = self._last = time.monotonic()
-        self._tokens = 0
+        self.counts = {"asked": 0, "prompt_tokens": 0, "cached_tokens": 0, "output_tokens": 0}
 
     @property
     def tokens_per_second(self) -> float:
         """Output tokens a second since the first request was sent."""
-        return self._tokens / max(time.monotonic() - self._started, 1e-9)
+        return self.counts["output_tokens"] / max(time.monotonic() - self._started, 1e-9)
 
     def add(self, request: Request, answer: Answer) -> None:
         """Take an answer; write when enough have come, or enough time has passed."""
-        self._waiting.append((request, answer))
-        self._tokens += answer.output_tokens
+        self._account.add(answer)
+        self.counts["asked"] += 1
+        for name in ("prompt_tokens", "cached_tokens", "output_tokens"):
+            self.counts[name] += getattr(answer, name)
+        if answer.error is None:
+            self._waiting.append((request, answer))
         if len(self._waiting) >= self._rows or time.monotonic() - self._last >= self._seconds:
             self.now()
 
     def now(self) -> None:
         """Write what waits."""
-        if self._waiting:
-            self._generations.add(self._waiting)
-        self._waiting, self._last = [], time.monotonic()
-
-
-def _matched(requests: Iterable[Request], answers: Iterable[Answer]) -> Iterable[tuple[Request, Answer]]:
-    """Answers with their requests; an answer nobody asked for, or a second one, is a defect of the engine."""
-    waiting = {request.key: request for request in requests}
-    for answer in answers:
-        request = waiting.pop(answer.key, None)
-        if request is None:
-            raise NightmillError(f"the engine answered {answer.key} twice or unasked; this is a defect")
-        yield request, answer
+        # The account first: what a crash in between leaves behind was paid for, but is not there.
+        if self.counts["asked"]:
+            self._account.write()
+        waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
+        if waiting:
+            self._generations.add(waiting)
 
 
 def _outcome(
     request: Request, generation: Generation | None, error: str | None, reused: bool, reader: Reader
 ) -> Outcome:
+    if generation is None and error is None:
+        return Outcome(request, None, reused, "over_budget", "the night's token budget was used up before it")
     if generation is None:
-        return Outcome(request, None, reused, "engine_error", error or "the engine gave no answer")
+        return Outcome(request, None, reused, "engine_error", error or "")
     try:
         return Outcome(request, read_answer(request, generation, reader), reused)
     except Refused as refused:

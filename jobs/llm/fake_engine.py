@@ -4,6 +4,7 @@ For tests and dry runs; the settings never choose it by default, and its answers
 """
 
 import json
+import math
 import random
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from jobs.llm.engine import EngineDied
 from jobs.llm.request import Answer, Request
 
 LETTERS = "abcdefghijklmnop"
@@ -24,7 +26,10 @@ class Fault(Enum):
     NOT_JSON = "text that is not JSON"
     WRONG_SCHEMA = "JSON that is not what the schema wants"
     SILENCE = "no answer at all"
-    DEATH = "the engine stops with an exception"
+    EMPTY = "an answer without any text"
+    NAN = "probabilities that are not numbers"
+    BAD_UNICODE = "text with half a surrogate pair"
+    DEATH = "the engine dies"
 
 
 class FakeEngine:
@@ -57,7 +62,7 @@ class FakeEngine:
         self.asked.append(request.key)
         fault = self.fault(request)
         if fault is Fault.DEATH:
-            raise RuntimeError("the fake engine was told to die")
+            raise EngineDied("the fake engine was told to die")
         return [] if fault is Fault.SILENCE else [_answer(request, fault, self.delay)]
 
     def abort(self, keys: set[str]) -> None:
@@ -91,6 +96,12 @@ def _answer(request: Request, fault: Fault | None, seconds: float) -> Answer:
         text = "Sure! Here it is:"
     elif fault is Fault.WRONG_SCHEMA:
         text = '{"unexpected": 1}'
+    elif fault is Fault.EMPTY:
+        text = ""
+    elif fault is Fault.BAD_UNICODE:
+        text = text.replace('"', '"\ud83d', 1)
+    elif fault is Fault.NAN:
+        probabilities = dict.fromkeys(probabilities, math.nan)
     read = sum(len(message["content"].split()) for message in request.messages)
     written = 1 if probabilities else len(text.split())
     return Answer(request.key, text, finish, read, 0, written, probabilities or None, seconds)

@@ -23,6 +23,8 @@ from jobs.llm.engine import SteppingEngine
 from jobs.llm.request import Answer, Request
 from jobs.llm.wire import Address, ServerFiles, receive, send
 
+# So often a working server says that it lives: a long answer is not a hanging engine.
+BEAT_SECONDS = 5.0
 GONE: Mapping[str, Any] = {"gone": True}
 
 
@@ -89,8 +91,11 @@ class Host:
     def serve(self, engine: SteppingEngine) -> None:
         """Answer until stopped, or until nothing was asked for `idle_seconds`."""
         self.tell({"state": "ready"})
-        self.last_used = time.monotonic()
+        self.last_used = beaten = time.monotonic()
         while not self.stopping:
+            if time.monotonic() - beaten > BEAT_SECONDS:
+                self.tell(self.state)
+                beaten = time.monotonic()
             self._take_messages(engine)
             for answer in engine.step() if engine.busy else ():
                 self._deliver(answer)

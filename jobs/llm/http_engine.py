@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible vLLM server over HTTP: bounded concurrency, timeouts, backoff."""
+"""Any OpenAI-compatible vLLM server over HTTP: bounded concurrency, timeouts, backoff, outages waited out."""
 
 import asyncio
 import queue
@@ -6,16 +6,15 @@ import random
 import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any
 
 import httpx
 
 from feature_store.errors import NightmillError
 from feature_store.sections import HttpEngine as HttpSettings
+from jobs.llm.engine import EngineDied
+from jobs.llm.openai_api import Busy, Lost, Trouble, complete, served_models
 from jobs.llm.request import Answer, Request
-from jobs.llm.vllm_engine import choice_probabilities
 
-RETRIED = {408, 409, 429, 500, 502, 503, 504}
 LONGEST_WAIT = 60.0
 
 
@@ -40,10 +39,15 @@ class HttpEngine:
             )
         self._settings, self._names, self._transport = settings, tuple(names), transport
         self._first_wait = first_wait
+        self._heard = time.monotonic()
         self._model = asyncio.run(self._served_name())
 
     def generate(self, requests: Iterable[Request]) -> Generator[Answer, None, None]:
-        """Stream answers as they arrive; a request that still fails after its retries has `error` set."""
+        """Stream answers as they arrive; a request that still fails after its retries has `error` set.
+
+        EngineDied when a request lost its server twice; NightmillError when nothing was heard from the
+        server for outage_seconds.
+        """
         answers: queue.Queue[Answer | BaseException | None] = queue.Queue()
         stop = threading.Event()
         worker = threading.Thread(target=self._work, args=(requests, answers, stop), daemon=True)
@@ -74,13 +78,10 @@ class HttpEngine:
         url = self._settings.url
         async with self._client() as client:
             try:
-                response = await client.get("models")
-                response.raise_for_status()
-                served = [model["id"] for model in response.json()["data"]]
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                served = await served_models(client)
+            except Trouble as trouble:
                 raise NightmillError(
-                    f"no model server answers at {url} ({error or type(error).__name__}); "
-                    "start it, or correct generation.http.url"
+                    f"no model server answers at {url} ({trouble}); start it, or correct generation.http.url"
                 ) from None
         for name in self._names:
             if name in served:
@@ -120,68 +121,53 @@ class HttpEngine:
             await asyncio.gather(*(drain(client) for _ in range(self._settings.concurrency)))
 
     async def _ask(self, client: httpx.AsyncClient, request: Request) -> Answer:
-        started = time.monotonic()
-        body, problem, wait = _body(request, self._model), "", 0.0
-        for attempt in range(self._settings.retries + 1):
-            if attempt:
-                await asyncio.sleep(wait)
-            wait = min(LONGEST_WAIT, self._first_wait * 2**attempt) * random.uniform(0.5, 1.0)
+        since = time.monotonic()
+        failures = losses = attempt = 0
+        while True:
             try:
-                response = await client.post("chat/completions", json=body)
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__}: {error}"
-                continue
-            if response.status_code in RETRIED:
-                problem = f"HTTP {response.status_code}"
-                wait = _asked_to_wait(response) or wait
-                continue
-            if response.is_error:
-                return Answer(request.key, error=f"HTTP {response.status_code}: {response.text[:300]}")
+                answer = await complete(client, request, self._model)
+            except Trouble as trouble:
+                problem = trouble
+            else:
+                self._heard = time.monotonic()
+                return answer
+            if isinstance(problem, Lost):
+                await self._until_back(client, problem)
+                losses, since = losses + 1, time.monotonic()
+                if losses > 1:
+                    raise EngineDied(f"the server at {self._settings.url} went away twice: {problem}")
+            elif not isinstance(problem, Busy):
+                failures += 1
+            if failures > self._settings.retries:
+                return Answer(request.key, error=f"{problem} after {failures} attempts")
+            if time.monotonic() - since > self._settings.outage_seconds:
+                self._refuse_outage(problem)
+                return Answer(request.key, error=f"{problem} for {self._settings.outage_seconds:.0f} s")
+            await asyncio.sleep(min(LONGEST_WAIT, problem.wait or self._backoff(attempt)))
+            attempt += 1
+
+    async def _until_back(self, client: httpx.AsyncClient, problem: Trouble) -> None:
+        """Wait for the server to be there again; NightmillError when it is not in outage_seconds."""
+        attempt = 0
+        while True:
             try:
-                return _answer(request, response.json(), time.monotonic() - started)
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                return Answer(request.key, error=f"not an answer: {type(error).__name__} {error}")
-        return Answer(request.key, error=f"{problem} after {self._settings.retries + 1} attempts")
+                await served_models(client)
+            except Trouble:
+                self._refuse_outage(problem)
+                await asyncio.sleep(self._backoff(attempt))
+                attempt += 1
+            else:
+                self._heard = time.monotonic()
+                return
 
+    def _refuse_outage(self, problem: Trouble) -> None:
+        if time.monotonic() - self._heard > self._settings.outage_seconds:
+            raise NightmillError(
+                f"the server at {self._settings.url} answered nothing for "
+                f"{self._settings.outage_seconds:.0f} s (generation.http.outage_seconds): {problem}. Bring "
+                "it back and run again: answers so far are kept"
+            )
 
-def _asked_to_wait(response: httpx.Response) -> float | None:
-    """Seconds the server asks to wait, where it does so in seconds."""
-    text = response.headers.get("retry-after", "")
-    return min(LONGEST_WAIT, float(text)) if text.isdigit() else None
-
-
-def _body(request: Request, model: str) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": list(request.messages),
-        "max_tokens": request.sampling.max_tokens,
-        "temperature": request.sampling.temperature,
-        "seed": request.sampling.seed,
-    }
-    if request.choices:
-        body |= {"logprobs": True, "top_logprobs": len(request.choices)}
-        body["structured_outputs"] = {"choice": list(request.choices)}
-    elif request.schema is not None:
-        body["structured_outputs"] = {"json": dict(request.schema)}
-    return body
-
-
-def _answer(request: Request, body: dict[str, Any], seconds: float) -> Answer:
-    choice, usage = body["choices"][0], body["usage"]
-    probabilities = None
-    if request.choices:
-        first = choice["logprobs"]["content"][0]["top_logprobs"]
-        probabilities = choice_probabilities(
-            request.choices, {entry["token"]: entry["logprob"] for entry in first}
-        )
-    details = usage.get("prompt_tokens_details") or {}
-    return Answer(
-        request.key,
-        choice["message"]["content"] or "",
-        str(choice["finish_reason"]),
-        usage["prompt_tokens"],
-        details.get("cached_tokens") or 0,
-        usage["completion_tokens"],
-        probabilities,
-        seconds,
-    )
+    def _backoff(self, attempt: int) -> float:
+        """Seconds to wait after the attempt of that number, from 0: doubled each time, with jitter."""
+        return min(LONGEST_WAIT, self._first_wait * 2.0 ** min(attempt, 20)) * random.uniform(0.5, 1.0)

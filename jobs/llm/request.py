@@ -98,6 +98,15 @@ class Request:
         sampling = replace(self.sampling, max_tokens=self.sampling.max_tokens * factor)
         return replace(self, sampling=sampling)
 
+    def with_other_seed(self, temperature: float) -> "Request":
+        """The same question to be answered in other words, at this temperature at least: another key."""
+        sampling = replace(
+            self.sampling,
+            seed=self.sampling.seed + 1,
+            temperature=max(self.sampling.temperature, temperature),
+        )
+        return replace(self, sampling=sampling)
+
 
 @dataclass(frozen=True)
 class Answer:

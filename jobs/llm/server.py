@@ -22,25 +22,32 @@ from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from feature_store.settings import REPOSITORY
 from jobs.assets import ResolvedModel
+from jobs.llm.engine import EngineDied
 from jobs.llm.request import Answer, Request
 from jobs.llm.wire import Address, ServerFiles, receive, send
 
 COMMAND = (sys.executable, "-m", "jobs.llm.host")
-SLICE = 512
 
 
 class ServedEngine:
-    """A connection to the server of the night."""
+    """A connection to the server of the night.
 
-    def __init__(self, connection: Connection, files: ServerFiles, silence_seconds: float) -> None:
-        self._connection, self._files, self._silence = connection, files, silence_seconds
+    silence_seconds: a server that says nothing for so long is taken for dead. room: requests it is given at
+    once, some more than it computes at once.
+    """
+
+    def __init__(
+        self, connection: Connection, files: ServerFiles, silence_seconds: float, room: int = 256
+    ) -> None:
+        self._connection, self._files = connection, files
+        self._silence, self._room = silence_seconds, room
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Stream answers as they finish; NightmillError when the server dies or falls silent."""
+        """Stream answers as they finish; EngineDied when the server dies or falls silent."""
         open_keys: set[str] = set()
         rest = iter(requests)
         while True:
-            while len(open_keys) < SLICE and (request := next(rest, None)) is not None:
+            while len(open_keys) < self._room and (request := next(rest, None)) is not None:
                 open_keys.add(request.key)
                 self._send({"ask": [request.to_wire()]})
             if not open_keys:
@@ -67,15 +74,15 @@ class ServedEngine:
                     return message
         except (EOFError, OSError):
             raise self._died() from None
-        raise NightmillError(
-            f"the model server gave no answer for {self._silence:.0f} s; `nightmill stop`, then run again: "
-            "answers so far are kept"
+        _kill(self._files)
+        raise EngineDied(
+            f"the model server said nothing for {self._silence:.0f} s (generation.hang_seconds) and was "
+            f"killed; its log: {self._files.log}"
         )
 
-    def _died(self) -> NightmillError:
-        return NightmillError(
-            f"the model server stopped ({self._files.last_words()}); run again: answers so far are kept. "
-            f"Its log: {self._files.log}"
+    def _died(self) -> EngineDied:
+        return EngineDied(
+            f"the model server stopped ({self._files.last_words()}); its log: {self._files.log}"
         )
 
 
@@ -110,7 +117,7 @@ def connect(settings: Settings, model: ResolvedModel, command: Sequence[str] = C
         )
         connection = _start(files, [*command, json.dumps(config)], deadline)
     _wait_until_ready(connection, files, deadline)
-    return ServedEngine(connection, files, generation.http.timeout_seconds)
+    return ServedEngine(connection, files, generation.hang_seconds, 2 * generation.vllm.max_num_seqs)
 
 
 def stop_server(data_root: Path) -> bool:
@@ -198,6 +205,10 @@ def _stop(files: ServerFiles, patience: float = 10.0) -> None:
                 return
             time.sleep(0.05)
         if last_resort is not None:
-            with suppress(OSError, ValueError, TypeError):
-                os.kill(Address(**json.loads(files.address.read_text("utf-8"))).pid, last_resort)
+            _kill(files, last_resort)
     raise NightmillError(f"the model server cannot be stopped; its address file: {files.address}")
+
+
+def _kill(files: ServerFiles, how: signal.Signals = signal.SIGKILL) -> None:
+    with suppress(OSError, ValueError, TypeError):
+        os.kill(Address(**json.loads(files.address.read_text("utf-8"))).pid, how)

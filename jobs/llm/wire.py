@@ -2,6 +2,7 @@
 
 job -> server    {"ask": [request, ...]}   {"stop": "now" | "if idle"}
 server -> job    {"answer": {...}}   {"state": "loading" | "ready" | "failed" | "stopping" | "busy"}
+                 (a ready server repeats its state every few seconds, so that silence means something)
 """
 
 import fcntl

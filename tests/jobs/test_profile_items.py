@@ -1,17 +1,22 @@
 """profile_items with the fake engine: scope, outcomes, reuse, shards, time."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from feature_store.errors import BudgetExhausted, GateRefused
 from feature_store.partitions import Partition, Store, read
 from feature_store.settings import Settings
+from feature_store.tables import TABLES
 from jobs import ingest, profile_items
 from jobs.llm import fake_engine
 from jobs.llm.fake_engine import Fault
+from jobs.llm.ledger import Ledger
 from jobs.llm.request import Request
 from jobs.step import execute
 
@@ -79,14 +84,72 @@ def test_refused_answers_are_quarantined_and_the_run_goes_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fault(request: Request) -> Fault | None:
-        return {"m1": Fault.NOT_JSON, "m2": Fault.ERROR}.get(request.entity_id)
+        return Fault.NOT_JSON if request.entity_id == "m1" else None
 
     monkeypatch.setattr(fake_engine.FakeEngine.__init__, "__defaults__", (fault, 0.0))
     execute(profile_items.JOB, DS, settings)
     manifest = published(settings).manifest
-    assert manifest["rows"] == {"written": 2, "quarantined": {"invalid_json": 1, "engine_error": 1}}
+    assert manifest["rows"] == {"written": 3, "quarantined": {"invalid_json": 1}}
     assert counts(settings)["selected"] == 4
+    assert counts(settings)["retried"] == 1
     assert published(settings).quarantine is not None
+
+
+def test_with_too_many_refused_nothing_is_published(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(request: Request) -> Fault | None:
+        return {"m1": Fault.NOT_JSON, "m2": Fault.ERROR}.get(request.entity_id)
+
+    monkeypatch.setattr(fake_engine.FakeEngine.__init__, "__defaults__", (fault, 0.0))
+    said = r"50\.0% of its rows have values, at least 70% must \(1 invalid_json, 1 engine_error\)"
+    with pytest.raises(GateRefused, match=said):
+        execute(profile_items.JOB, DS, settings)
+    assert Store(settings.data_root).published("item_profiles", DS) is None
+
+
+@pytest.fixture
+def half(make_settings: Make, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a budget for two or three of the four items."""
+    monkeypatch.setattr("jobs.llm.ledger.expected_tokens", lambda _: 1)
+    execute(profile_items.JOB, DS, settings)
+    (entry,) = Ledger(settings.data_root).entries(DS)
+    for folder in ("generations", "ledger", "tables/item_profiles"):
+        shutil.rmtree(settings.data_root / folder)
+    return make_settings(GENERATION__ENGINE="fake", GENERATION__BUDGET__TOKENS=str(entry.tokens * 3 // 4))
+
+
+def test_a_budget_ends_a_night_and_a_larger_one_goes_on(
+    half: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "item_profiles", replace(TABLES["item_profiles"], coverage=0.9))
+    budget = half.generation.budget.tokens
+    with pytest.raises(BudgetExhausted, match=r"was not published: .* raise the budget and run it again"):
+        execute(profile_items.JOB, DS, half)
+    (entry,) = Ledger(settings.data_root).entries(DS)
+    assert 0 < entry.tokens <= budget
+    assert 0 < entry.asked < 4
+    with pytest.raises(BudgetExhausted):
+        execute(profile_items.JOB, DS, half)
+    entries = Ledger(settings.data_root).entries(DS)
+    assert sum(e.tokens for e in entries) <= budget
+    execute(profile_items.JOB, DS, settings)
+    assert counts(settings)["cached"] == sum(e.asked for e in entries) < 4
+    assert counts(settings)["asked"] == 4 - counts(settings)["cached"]
+
+
+def test_a_night_that_is_complete_enough_is_published_and_goes_on_later(
+    half: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "item_profiles", replace(TABLES["item_profiles"], coverage=0.1))
+    with pytest.raises(BudgetExhausted) as refusal:
+        execute(profile_items.JOB, DS, half)
+    assert refusal.value.published
+    rows = published(settings).manifest["rows"]
+    assert rows["written"] + rows["quarantined"]["over_budget"] == 4
+    assert not execute(profile_items.JOB, DS, settings).nothing_to_do
+    assert published(settings).manifest["rows"] == {"written": 4, "quarantined": {}}
+    assert execute(profile_items.JOB, DS, settings).nothing_to_do
 
 
 def test_scope_is_items_with_events_enough_and_some_cold_ones(make_settings: Make) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from feature_store.errors import NightmillError
 from jobs.llm.ask import Outcome, ask, in_shard
-from jobs.llm.engine import Model
+from jobs.llm.engine import EngineDied, Model
 from jobs.llm.fake_engine import FakeEngine, Fault
+from jobs.llm.ledger import Ledger
 from jobs.llm.request import Answer, Request
 from jobs.night import Night
 
@@ -80,6 +81,7 @@ def test_a_changed_row_costs_one_question(night: Nights, model: Model) -> None:
     [
         (Fault.ERROR, "engine_error"),
         (Fault.SILENCE, "engine_error"),
+        (Fault.EMPTY, "invalid_json"),
         (Fault.NOT_JSON, "invalid_json"),
         (Fault.WRONG_SCHEMA, "schema_mismatch"),
         (Fault.TRUNCATED, "truncated"),
@@ -109,15 +111,89 @@ def test_an_engine_error_is_asked_again_on_the_next_run(night: Nights, model: Mo
     assert outcome.values is not None
 
 
-def test_what_was_answered_before_a_death_is_kept(night: Nights, model: Model) -> None:
+def test_a_request_that_kills_the_engine_is_refused_and_the_others_are_answered(
+    night: Nights, model: Model
+) -> None:
+    requests = [make_request(f"e{n}") for n in range(1, 9)]
+    dying = Opened(FakeEngine(lambda request: Fault.DEATH if request.entity_id == "e4" else None))
+    outcomes = run(night(), model, requests, dying)
+    assert [o.reason for o in outcomes] == ["", "", "", "engine_error", "", "", "", ""]
+    assert "kills the engine" in outcomes[3].detail
+    assert len(set(dying.engine.asked)) == 8
+
+
+def test_what_was_answered_before_the_last_engine_died_is_kept(night: Nights, model: Model) -> None:
     requests = [make_request(f"e{n}") for n in range(1, 6)]
     dying = FakeEngine(lambda request: Fault.DEATH if request.entity_id == "e4" else None)
-    with pytest.raises(RuntimeError, match="told to die"):
-        run(night(), model, requests, Opened(dying))
+    with pytest.raises(EngineDied, match=r"1 engines died; generation\.engine_restarts allows 0"):
+        run(night(GENERATION__ENGINE_RESTARTS="0"), model, requests, Opened(dying))
     living = Opened(FakeEngine())
     outcomes = run(night(), model, requests, living)
     assert living.engine.asked == [requests[3].key, requests[4].key]
     assert all(outcome.values for outcome in outcomes)
+
+
+def test_a_refused_answer_is_asked_once_more_with_another_seed(night: Nights, model: Model) -> None:
+    engine = FakeEngine(lambda request: Fault.NOT_JSON if request.sampling.seed == 0 else None)
+    tonight = night()
+    (outcome,) = run(tonight, model, [make_request()], Opened(engine))
+    assert outcome.values is not None
+    assert (outcome.request.sampling.seed, outcome.request.sampling.temperature) == (1, 0.7)
+    assert tonight.counts["retried"] == 1
+    without = night(GENERATION__RETRY="false")
+    (outcome,) = run(without, model, [make_request()], Opened(engine))
+    assert outcome.reason == "invalid_json"
+
+
+def test_the_first_refusal_stands_where_the_second_try_failed_otherwise(night: Nights, model: Model) -> None:
+    engine = FakeEngine(lambda r: Fault.NOT_JSON if r.sampling.seed == 0 else Fault.ERROR)
+    (outcome,) = run(night(), model, [make_request()], Opened(engine))
+    assert outcome.reason == "invalid_json"
+    assert outcome.raw == "Sure! Here it is:"
+
+
+def test_what_it_will_take_is_said_before(night: Nights, model: Model) -> None:
+    tonight = night()
+    run(tonight, model, [make_request("e1")], Opened(FakeEngine()))
+    # "What is e1?" has 11 bytes: 3 tokens and 8 for the turn; and 16 for the answer
+    assert tonight.notes[0].startswith(
+        "asking: 1 requests, 0 answered before (0%), 1 to ask: at most some 27 tokens"
+    )
+    second = night(GENERATION__PRICE__READ="1000000")
+    run(second, model, [make_request("e1"), make_request("e2")], Opened(FakeEngine()))
+    assert "2 requests, 1 answered before (50%), 1 to ask: about 3 tokens read" in second.notes[0]
+    assert "3.00 USD (as the last 1 answers took)" in second.notes[0]
+
+
+def test_every_run_has_its_entry_in_the_ledger(night: Nights, model: Model) -> None:
+    tonight = night(shard=(1, 1))
+    run(tonight, model, [make_request(f"e{n}") for n in range(3)], Opened(FakeEngine()))
+    (entry,) = Ledger(tonight.store.root).entries(tonight.ds)
+    assert (entry.asked, entry.prompt_tokens, entry.shard) == (3, 9, "1/1")
+    assert entry.output_tokens == tonight.counts["output_tokens"]
+
+
+def test_the_budget_of_a_night_holds_over_its_shards(night: Nights, model: Model) -> None:
+    requests = [make_request(f"e{n}") for n in range(40)]
+    spent = 0
+    for k in (1, 2, 3):
+        tonight = night(shard=(k, 3), GENERATION__BUDGET__TOKENS="100")
+        tonight.run_id = f"run{k}"
+        outcomes = run(tonight, model, requests, Opened(FakeEngine()))
+        over = [o for o in outcomes if o.reason == "over_budget"]
+        assert bool(tonight.incomplete) == bool(over)
+        spent = sum(e.tokens for e in Ledger(tonight.store.root).entries(tonight.ds))
+        assert spent <= 100
+    assert spent > 60
+    free = night()
+    assert all(o.values for o in run(free, model, requests, Opened(FakeEngine())))
+
+
+def test_probabilities_that_are_no_numbers_are_refused(night: Nights, model: Model) -> None:
+    engine = FakeEngine(lambda _: Fault.NAN)
+    request = make_request(schema=None, choices=("A", "B"))
+    (outcome,) = run(night(), model, [request], Opened(engine))
+    assert outcome.reason == "schema_mismatch"
 
 
 def test_answers_reach_the_disk_every_flush_rows(night: Nights, model: Model) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from feature_store.errors import NightmillError
 from feature_store.sections import HttpEngine as HttpSettings
+from jobs.llm.engine import EngineDied
 from jobs.llm.http_engine import HttpEngine
 
 from .conftest import SCHEMA, make_request
@@ -19,7 +20,7 @@ SETTINGS = HttpSettings(
     concurrency=2,
     timeout_seconds=5,
     retries=2,
-    outage_seconds=2,
+    outage_seconds=0.3,
 )
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
 
@@ -95,10 +96,54 @@ def test_passing_failures_are_tried_again(failing: Callable[[], httpx.Response])
 
 
 def test_after_the_last_retry_the_request_has_an_error() -> None:
-    server = Server(reply(429))
+    server = Server(reply(500))
     answers = {a.key: a for a in server.engine().generate([make_request("e1"), make_request("e2")])}
-    assert {a.error for a in answers.values()} == {"HTTP 429 after 3 attempts"}
+    assert {a.error for a in answers.values()} == {"HTTP 500 after 3 attempts"}
     assert len(answers) == 2
+
+
+def test_a_storm_of_429_is_waited_out() -> None:
+    server = Server(*[reply(429)] * 20, reply(json=completion()))
+    patient = SETTINGS.model_copy(update={"outage_seconds": 30})
+    answers = list(server.engine(patient).generate([make_request(f"e{n}") for n in range(4)]))
+    assert [answer.error for answer in answers] == [None] * 4
+    assert len(server.bodies) == 24
+
+
+@pytest.mark.parametrize("away", [reply(429), reply(503), broken])
+def test_a_server_that_stays_away_stops_the_run(away: Callable[[], httpx.Response]) -> None:
+    with pytest.raises(NightmillError, match=r"answered nothing for 0 s .*answers so far are kept"):
+        list(Server(away).engine().generate([make_request()]))
+
+
+def lost() -> httpx.Response:
+    raise httpx.RemoteProtocolError("server disconnected")
+
+
+def test_a_request_that_lost_its_server_is_asked_again() -> None:
+    server = Server(lost, reply(json=completion()))
+    (answer,) = server.engine().generate([make_request()])
+    assert answer.error is None
+
+
+def test_a_request_that_loses_its_server_twice_may_be_what_kills_it() -> None:
+    with pytest.raises(EngineDied, match="went away twice: RemoteProtocolError"):
+        list(Server(lost).engine().generate([make_request()]))
+
+
+def test_a_server_that_comes_back_is_waited_for() -> None:
+    server = Server(lost, reply(json=completion()))
+    looks = iter([True, False, False, True])
+
+    def plays(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models" and not next(looks, True):
+            raise httpx.ConnectError("connection refused")
+        return server(request)
+
+    engine = HttpEngine(SETTINGS, ("tiny",), httpx.MockTransport(plays), first_wait=0.001)
+    (answer,) = engine.generate([make_request()])
+    assert answer.error is None
+    assert next(looks, None) is None
 
 
 def test_a_request_the_server_refuses_is_not_tried_again() -> None:

@@ -17,6 +17,7 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.settings import Settings
 from jobs.assets import ResolvedModel
+from jobs.llm.engine import EngineDied
 from jobs.llm.server import connect, stop_server
 from jobs.llm.wire import ServerFiles
 
@@ -166,18 +167,31 @@ def test_a_server_that_dies_under_a_job_is_named_with_its_log(settings: Settings
     engine.close()
 
 
-def test_a_server_that_falls_silent_is_not_waited_for_forever(
-    make_settings: Callable[..., Settings],
-) -> None:
-    settings = make_settings(GENERATION__HTTP__TIMEOUT_SECONDS="0.3")
+def test_a_server_that_hangs_is_killed_and_said_to_be_dead(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(GENERATION__HANG_SECONDS="0.3")
     engine = connect(settings, MODEL, command(delay=30))
-    try:
-        with pytest.raises(NightmillError, match="gave no answer for 0 s"):
-            list(engine.generate([make_request()]))
-    finally:
-        engine.close()
-        (files,) = running(settings.data_root)
-        os.kill(pid_of(files), signal.SIGKILL)
+    with pytest.raises(EngineDied, match=r"said nothing for 0 s .* and was killed"):
+        list(engine.generate([make_request()]))
+    engine.close()
+    wait_for(lambda: not running(settings.data_root))
+
+
+def test_a_server_at_work_on_a_long_answer_says_so(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(GENERATION__HANG_SECONDS="0.6")
+    host = HOST.replace(
+        "import json", "import jobs.llm.host; jobs.llm.host.BEAT_SECONDS = 0.05\nimport json", 1
+    )
+    engine = connect(settings, MODEL, [sys.executable, "-c", host.format(delay=0.15)])
+    # e7 waits 1.2 seconds for its turn, and the answers before it are others' as far as it knows
+    other = connect(settings, MODEL, command())
+    before = other.generate([make_request(f"e{n}") for n in range(7)])
+    next(before)
+    (answer,) = engine.generate([make_request("e7")])
+    assert answer.error is None
+    engine.close()
+    other.close()
 
 
 def test_what_a_killed_job_asked_is_dropped(settings: Settings, tmp_path: Path) -> None:
