@@ -4,41 +4,62 @@
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from feature_store.contract import QUARANTINE_SCHEMA
+from feature_store.contract import GENERATIONS_SCHEMA, QUARANTINE_SCHEMA
 from feature_store.partitions import Store
+from feature_store.parts import list_parts, set_aside_damaged
 from feature_store.tables import TABLES
 
 CATALOG = "catalog.duckdb"
-GENERATIONS_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("prompt_name", pa.string()),
-        ("prompt_version", pa.string()),
-        ("model_id", pa.string()),
-        ("output_tokens", pa.int64()),
-    ]
-)
+T = TypeVar("T")
 
 
 def rewrite(store: Store) -> Path:
     """Write the catalogue anew and put it in place of the old one."""
     path = store.root / CATALOG
     with store.lock("catalog"):
-        staged = path.with_name(f".{CATALOG}.{os.getpid()}")
-        staged.unlink(missing_ok=True)
-        try:
-            with duckdb.connect(str(staged)) as connection:
-                for statement in views(store):
-                    connection.execute(statement)
-            os.replace(staged, path)
-        finally:
-            staged.unlink(missing_ok=True)
+        without_damaged(store, lambda: _rewrite(store, path))
     return path
+
+
+def _rewrite(store: Store, path: Path) -> None:
+    staged = path.with_name(f".{CATALOG}.{os.getpid()}")
+    staged.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(str(staged)) as connection:
+            for statement in views(store):
+                connection.execute(statement)
+            columns = connection.execute("DESCRIBE generations").fetchall()
+            if len(columns) > len(GENERATIONS_SCHEMA) and set_aside_damaged(*_generations(store)):
+                connection.execute(f"DROP VIEW generations; {generations_view(store)}")
+        os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def without_damaged(store: Store, work: Callable[[], T]) -> T:
+    """What `work` makes of the store with DuckDB; where a damaged part of generations stops it, without that.
+
+    A part that a compaction removes while DuckDB reads stops it too, and the second time it is not there.
+    """
+    try:
+        return work()
+    except duckdb.Error as error:
+        # DuckDB has no exception of its own for files that make no sense; many of them are bare errors.
+        if type(error) not in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException):
+            raise
+        set_aside_damaged(*_generations(store))
+        return work()
+
+
+def _generations(store: Store) -> tuple[list[Path], pa.Schema]:
+    return [folder for folder in store.root.glob("generations/*") if folder.is_dir()], GENERATIONS_SCHEMA
 
 
 def views(store: Store) -> list[str]:
@@ -53,17 +74,29 @@ def views(store: Store) -> list[str]:
         statements.append(_view(f"{name}_all", every, table.schema))
         quarantined += [p.quarantine for p in partitions if p.quarantine is not None]
     statements.append(_view("quarantine", quarantined, QUARANTINE_SCHEMA))
-    generations = sorted((store.root / "generations").glob("*/part-*.parquet"))
-    statements.append(_view("generations", generations, GENERATIONS_SCHEMA))
+    statements.append(generations_view(store))
     return statements
+
+
+def generations_view(store: Store) -> str:
+    """The statement that makes the view `generations`; what parts of an older schema lack is null."""
+    empty = _view("generations", [], GENERATIONS_SCHEMA)
+    parts = [part for folder in _generations(store)[0] for part in list_parts(folder)]
+    if not parts:
+        return empty
+    return f"{empty} UNION ALL BY NAME SELECT * FROM {_parquet(parts)}"
 
 
 def _view(name: str, files: list[Path], schema: pa.Schema) -> str:
     if files:
-        listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-        return f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet([{listed}], union_by_name = true)'
+        return f'CREATE VIEW "{name}" AS SELECT * FROM {_parquet(files)}'
     columns = ", ".join(f'NULL::{_sql_type(field.type)} AS "{field.name}"' for field in schema)
     return f'CREATE VIEW "{name}" AS SELECT {columns} WHERE false'
+
+
+def _parquet(files: list[Path]) -> str:
+    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}], union_by_name = true)"
 
 
 def _sql_type(type_: pa.DataType) -> str:

@@ -95,3 +95,30 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("run_id", TEXT, False),
     ]
 )
+
+# The answers of the model, whichever job asked. The columns that may be null came later: parts written
+# before lack them, except choice_probabilities, which is null where no choice was asked for.
+GENERATIONS_SCHEMA = pa.schema(
+    [
+        pa.field("key", TEXT, False),
+        pa.field("prompt_name", TEXT, False),
+        pa.field("prompt_version", TEXT, False),
+        pa.field("prompt_hash", TEXT, False),
+        pa.field("model_id", TEXT, False),
+        pa.field("model_revision", TEXT, False),
+        pa.field("text", TEXT, False),
+        pa.field("finish_reason", TEXT, False),
+        pa.field("prompt_tokens", INTEGER, False),
+        pa.field("cached_tokens", INTEGER, False),
+        pa.field("output_tokens", INTEGER, False),
+        pa.field("choice_probabilities", TEXT, True),
+        pa.field("seconds", NUMBER, False),
+        pa.field("created_at", TIME, False),
+        pa.field("quantization", TEXT, True),
+        pa.field("adapter", TEXT, True),
+        pa.field("max_tokens", INTEGER, True),
+        pa.field("temperature", NUMBER, True),
+        pa.field("seed", INTEGER, True),
+        pa.field("cut_fields", TEXTS, True),
+    ]
+)

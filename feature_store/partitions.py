@@ -11,11 +11,10 @@ A run is invisible until the pointer names it, and replacing the pointer is one 
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -135,24 +134,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def add_part(folder: Path, rows: pa.Table) -> Path:
-    """Add one Parquet part to a folder: on the disk and whole when this returns, else not there at all.
-
-    Any number of processes may add parts to one folder at the same time.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
-    staged = path.with_name(f".{path.name}")
-    try:
-        pq.write_table(rows, staged, compression="zstd")
-        sync(staged)
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
-    sync(folder)
-    return path
-
-
 def write_atomically(path: Path, text: str) -> None:
     """Replace a small file so that a reader sees the old text or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,3 +141,4 @@ def write_atomically(path: Path, text: str) -> None:
     staged.write_text(text, "utf-8")
     sync(staged)
     os.replace(staged, path)
+    sync(path.parent)

@@ -7,27 +7,31 @@ from pathlib import Path
 
 import duckdb
 
-from feature_store.catalog import CATALOG, rewrite
+from feature_store.catalog import CATALOG, rewrite, without_damaged
 from feature_store.errors import UsageError
 from feature_store.partitions import Store
 
 
 def query(root: Path, sql: str, output: str = "table") -> str:
     """Run one query against the catalogue and render it as `table`, `csv` or `json`."""
-    path = root / CATALOG
+    store = Store(root)
     # Generations are flushed between publishes, so the views are made afresh; it costs milliseconds.
-    rewrite(Store(root))
+    rewrite(store)
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            relation = connection.sql(sql)
-            if relation is None:
-                return "done"
-            if output == "table":
-                return str(relation.limit(1000)).rstrip()
-            return _text(relation.columns, relation.fetchall(), output)
+        return without_damaged(store, lambda: _query(root / CATALOG, sql, output))
     except duckdb.Error as error:
         raise UsageError(f"DuckDB: {str(error).splitlines()[0]}") from None
+
+
+def _query(catalog: Path, sql: str, output: str) -> str:
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        relation = connection.sql(sql)
+        if relation is None:
+            return "done"
+        if output == "table":
+            return str(relation.limit(1000)).rstrip()
+        return _text(relation.columns, relation.fetchall(), output)
 
 
 def _text(columns: list[str], rows: list[tuple[object, ...]], output: str) -> str:

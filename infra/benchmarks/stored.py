@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from feature_store.partitions import add_part
+from feature_store.parts import add_part
 from jobs.llm.generations import SCHEMA
 
 
@@ -37,6 +37,12 @@ def _part(prompt_name: str, numbers: range) -> pa.Table:
         "choice_probabilities": None,
         "seconds": 1.0,
         "created_at": now,
+        "quantization": "",
+        "adapter": "",
+        "max_tokens": 160,
+        "temperature": 0.0,
+        "seed": 0,
+        "cut_fields": [],
     }
     columns = {
         name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), count) for name, value in same.items()

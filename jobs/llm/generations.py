@@ -2,8 +2,8 @@
 
     <data>/generations/<prompt_name>/part-<time>-<random>.parquet
 
-A part is written under another name, synced, and renamed: it is there whole or not at all. Any number of
-processes may write at the same time; nothing is ever changed in place.
+What any number of processes may do with such a folder at the same time, and what becomes of a damaged part,
+is told in feature_store/parts.py; jobs/compact.py merges small parts.
 """
 
 import json
@@ -14,33 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feature_store.errors import NightmillError
-from feature_store.partitions import add_part
+from feature_store.contract import GENERATIONS_SCHEMA as SCHEMA
+from feature_store.parts import add_part, find_rows, list_parts
 from jobs.llm.request import Answer, Request
 
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string(), False),
-        pa.field("prompt_name", pa.string(), False),
-        pa.field("prompt_version", pa.string(), False),
-        pa.field("prompt_hash", pa.string(), False),
-        pa.field("model_id", pa.string(), False),
-        pa.field("model_revision", pa.string(), False),
-        pa.field("text", pa.string(), False),
-        pa.field("finish_reason", pa.string(), False),
-        pa.field("prompt_tokens", pa.int64(), False),
-        pa.field("cached_tokens", pa.int64(), False),
-        pa.field("output_tokens", pa.int64(), False),
-        pa.field("choice_probabilities", pa.string(), True),
-        pa.field("seconds", pa.float64(), False),
-        pa.field("created_at", pa.timestamp("us", tz="UTC"), False),
-    ]
-)
+# Two processes may have paid for one key. The first answer counts, and where clocks tie the smallest.
+FIRST = ("created_at", "text", "finish_reason")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Generation:
     """A stored answer; choice_probabilities is None where no choice was asked for."""
 
@@ -57,33 +40,34 @@ class Generations:
         self.folder = root / "generations"
 
     def parts(self, prompt_name: str) -> list[Path]:
-        """The parts with answers to one prompt, in the order they were written."""
-        return sorted(self.folder.glob(f"{prompt_name}/part-*.parquet"))
+        """The parts with answers to one prompt, by name."""
+        return list_parts(self.folder / prompt_name)
 
     def find(self, prompt_name: str, keys: Iterable[str]) -> dict[str, Generation]:
         """The stored answers among `keys`; where two processes answered one key, the first."""
-        wanted = pa.table({"key": pa.array(sorted(set(keys)), pa.string())})
-        parts = self.parts(prompt_name)
-        if not parts or not wanted.num_rows:
+        wanted = set(keys)
+        if not wanted:
             return {}
-        # pyarrow and DuckDB differ only in time here: DuckDB reads the other columns for hits alone.
-        import duckdb
-
-        query = """
-            SELECT key, text, finish_reason, choice_probabilities
-            FROM read_parquet($parts) SEMI JOIN wanted USING (key)
-            QUALIFY row_number() OVER (PARTITION BY key ORDER BY created_at) = 1
-        """
-        with duckdb.connect() as connection:
-            connection.register("wanted", wanted)
-            try:
-                rows = connection.execute(query, {"parts": [str(part) for part in parts]}).fetchall()
-            except (duckdb.InvalidInputException, duckdb.IOException) as error:
-                raise NightmillError(_damaged(parts, error)) from None
+        columns = ["key", *FIRST, "choice_probabilities"]
+        found: dict[str, tuple[Any, ...]] = {}
+        for rows in find_rows(self.folder / prompt_name, SCHEMA, columns, wanted):
+            values = (rows["created_at"].cast(pa.int64()), *(rows[name] for name in columns[2:]))
+            for key, *row in zip(rows["key"].to_pylist(), *(v.to_pylist() for v in values), strict=True):
+                if key not in found or row[:3] < list(found[key][:3]):
+                    found[key] = tuple(row)
         return {
             key: Generation(key, text, finish, None if choices is None else json.loads(choices))
-            for key, text, finish, choices in rows
+            for key, (_, text, finish, choices) in found.items()
         }
+
+    def missing(self, prompt_name: str, keys: Iterable[str]) -> set[str]:
+        """The keys without a stored answer; reads no answers, so that it is cheap for millions of keys."""
+        wanted = set(keys)
+        missing = set(wanted)
+        if wanted:
+            for rows in find_rows(self.folder / prompt_name, SCHEMA, ["key"], wanted):
+                missing.difference_update(rows["key"].to_pylist())
+        return missing
 
     def add(self, answered: Sequence[tuple[Request, Answer]]) -> Path:
         """Write answers as one part; when this returns they are on the disk. All must share a prompt name."""
@@ -102,7 +86,7 @@ def _row(request: Request, answer: Answer, now: datetime) -> dict[str, Any]:
         "prompt_hash": request.prompt.hash,
         "model_id": request.model.model_id,
         "model_revision": request.model.revision,
-        "text": answer.text,
+        "text": storable(answer.text),
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "cached_tokens": answer.cached_tokens,
@@ -110,13 +94,15 @@ def _row(request: Request, answer: Answer, now: datetime) -> dict[str, Any]:
         "choice_probabilities": None if choices is None else json.dumps(choices, sort_keys=True),
         "seconds": answer.seconds,
         "created_at": now,
+        "quantization": request.model.quantization,
+        "adapter": request.model.adapter,
+        "max_tokens": request.sampling.max_tokens,
+        "temperature": request.sampling.temperature,
+        "seed": request.sampling.seed,
+        "cut_fields": list(request.cut_fields),
     }
 
 
-def _damaged(parts: Sequence[Path], error: Exception) -> str:
-    for part in parts:
-        try:
-            pq.read_metadata(part)
-        except (pa.ArrowInvalid, OSError):
-            return f"{part} is damaged; remove it and run again: only its answers are asked anew"
-    return f"the answers in {parts[0].parent} cannot be read: {str(error).splitlines()[0]}"
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: a surrogate without its other half becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

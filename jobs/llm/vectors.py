@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from feature_store.partitions import add_part
+from feature_store.parts import add_part, find_rows
 
 SCHEMA = pa.schema(
     [pa.field("text_hash", pa.string(), False), pa.field("embedding", pa.list_(pa.float32()), False)]
@@ -35,18 +34,16 @@ class Vectors:
 
     def find(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:
         """The stored vectors among `hashes`, float32."""
-        wanted = pa.array(sorted(set(hashes)), pa.string())
-        parts = sorted(self.folder.glob("part-*.parquet"))
-        if not parts or not len(wanted):
-            return {}
-        stored = ds.dataset([str(part) for part in parts], schema=SCHEMA, format="parquet")
-        rows = stored.to_table(filter=ds.field("text_hash").isin(wanted))
-        keys = rows["text_hash"].to_pylist()
-        values = rows["embedding"].combine_chunks()
-        if not len(values):
-            return {}
-        matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(keys), -1)
-        return dict(zip(keys, matrix, strict=True))
+        wanted = set(hashes)
+        found: dict[str, np.ndarray] = {}
+        for rows in find_rows(self.folder, SCHEMA, SCHEMA.names, wanted) if wanted else ():
+            values = rows["embedding"].combine_chunks()
+            matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
+            for key, vector in zip(rows["text_hash"].to_pylist(), matrix, strict=True):
+                # Two processes may have embedded one text; which of them counts must not depend on the order.
+                if key not in found or vector.tolist() < found[key].tolist():
+                    found[key] = vector
+        return found
 
     def add(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Write vectors by text hash as one part; when this returns they are on the disk."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from feature_store.catalog import generations_view, without_damaged
 from feature_store.partitions import Store, read
 from feature_store.tables import CHANNEL_COLUMNS, TABLES
 
@@ -113,16 +114,18 @@ def sources(store: Store, ds: date) -> list[Source]:
 
 def answers(store: Store) -> list[Answers]:
     """The stored generations by prompt version and model."""
-    parts = [str(part) for part in store.root.glob("generations/*/part-*.parquet")]
-    if not parts:
-        return []
     query = """
         SELECT prompt_name || ' v' || prompt_version, model_id, count(*), sum(prompt_tokens)::BIGINT,
                sum(cached_tokens)::BIGINT, sum(output_tokens)::BIGINT
-        FROM read_parquet($parts) GROUP BY ALL ORDER BY ALL
+        FROM generations WHERE prompt_name IS NOT NULL GROUP BY ALL ORDER BY ALL
     """
-    with duckdb.connect() as connection:
-        return [Answers(*row) for row in connection.execute(query, {"parts": parts}).fetchall()]
+
+    def counted() -> list[Answers]:
+        with duckdb.connect() as connection:
+            connection.execute(generations_view(store))
+            return [Answers(*row) for row in connection.execute(query).fetchall()]
+
+    return without_damaged(store, counted)
 
 
 def ranker(store: Store, ds: date) -> Ranker | None:

@@ -2,12 +2,19 @@ import json
 from datetime import date
 
 import duckdb
+import pyarrow as pa
 import pytest
 
+from feature_store.contract import GENERATIONS_SCHEMA
 from feature_store.errors import UsageError
+from feature_store.parts import add_part
 from jobs.ingest import JOB
 from jobs.sql import query
 from jobs.step import execute
+
+from ..feature_store.test_parts import another_schema, empty, garbage, truncate
+
+DAMAGE = [truncate, empty, garbage, another_schema]
 
 
 @pytest.fixture
@@ -50,3 +57,20 @@ def test_a_query_that_cannot_be_run_is_one_line(root, sql):
 def test_the_catalogue_opens_in_plain_duckdb(root):
     with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as connection:
         assert connection.sql("SELECT count(*) FROM items").fetchall() == [(4,)]
+
+
+def test_every_column_of_generations_is_there_before_the_first_answer(tmp_path):
+    columns = ", ".join(GENERATIONS_SCHEMA.names)
+    assert query(tmp_path, f"SELECT {columns} FROM generations", "json") == "[]"
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_part_of_generations_is_set_aside(tmp_path, damage, capfd):
+    folder = tmp_path / "generations" / "ask"
+    row = {f.name: {"string": "x" * 64, "double": 0.0}.get(str(f.type), 0) for f in GENERATIONS_SCHEMA}
+    table = pa.Table.from_pylist([row | {"cut_fields": []}], GENERATIONS_SCHEMA)
+    whole, hurt = add_part(folder, table), add_part(folder, table)
+    damage(hurt)
+    assert query(tmp_path, "SELECT count(*) n FROM generations WHERE length(text) = 64", "csv") == "n\n1"
+    assert f"{hurt} is damaged" in capfd.readouterr().err
+    assert [whole] == list(folder.glob("part-*.parquet"))

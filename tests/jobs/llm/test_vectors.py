@@ -35,3 +35,23 @@ def test_an_empty_store_finds_nothing(tmp_path: Path) -> None:
 
 def test_equal_texts_have_equal_hashes() -> None:
     assert text_hash("é") == text_hash("é") != text_hash("e")
+
+
+def test_a_damaged_part_is_embedded_again(tmp_path: Path) -> None:
+    vectors = Vectors(tmp_path, "mini", "1", 256)
+    vectors.add({"a": ONE})
+    (part,) = vectors.folder.glob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:50])
+    vectors.add({"b": TWO})
+    assert list(vectors.find(["a", "b"])) == ["b"]
+    vectors.add({"a": ONE})
+    assert sorted(vectors.find(["a", "b"])) == ["a", "b"]
+    assert (vectors.folder / "damaged" / part.name).exists()
+
+
+def test_of_two_vectors_of_one_text_it_is_always_the_same(tmp_path: Path) -> None:
+    for n, order in enumerate([(ONE, TWO), (TWO, ONE)]):
+        vectors = Vectors(tmp_path / str(n), "mini", "1", 256)
+        for vector in order:
+            vectors.add({"a": vector})
+        assert vectors.find(["a"])["a"].tolist() == TWO.tolist()
