@@ -78,6 +78,11 @@ def build_parser() -> Parser:
             "--shard", type=parse_shard, help="k/N: answer only this share of the requests, publish nothing"
         )
         job.add_argument("--reprocess", action="store_true", help="run even if nothing changed")
+    replay = commands.add_parser(
+        "replay", help="ask again about the rows a job refused, with the prompt and model of the settings"
+    )
+    replay.add_argument("job", help="profile_items or profile_users")
+    replay.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
     chain = commands.add_parser("run", help="all steps in order, without Airflow")
     chain.add_argument(
         "--ds", type=parse_ds, action="append", help="logical date (may be given several times)"
@@ -145,6 +150,20 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     )
 
 
+def _replay(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.replay import check_replayable, replay
+
+    if arguments.job not in CHAIN:
+        raise UsageError(f"there is no job {arguments.job!r} (see `nightmill replay --help`)")
+    job = load_job(arguments.job)
+    check_replayable(job)
+    outcome = replay(job, arguments.ds, settings)
+    if outcome.nothing_to_do:
+        print(f"{outcome.ds} {outcome.job}: nothing to replay: it refused no row")
+    else:
+        _say(outcome)
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.sql import query
 
@@ -170,7 +189,14 @@ def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
     print("stopped the model server" if stop_server(settings.data_root) else "no model server is running")
 
 
-COMMANDS = {"run": _run, "sql": _sql, "status": _status, "prepare": _prepare, "stop": _stop}
+COMMANDS = {
+    "run": _run,
+    "replay": _replay,
+    "sql": _sql,
+    "status": _status,
+    "prepare": _prepare,
+    "stop": _stop,
+}
 
 
 def check_data_root(root: Path) -> None:

@@ -53,6 +53,9 @@ class Night:
         self.timings: dict[str, float] = {}
         # Why some rows are still to be asked about, in a night whose token budget was too small.
         self.incomplete = ""
+        # A replay asks about these rows alone and takes the others from the partition it replaces.
+        self.only: frozenset[str] | None = None
+        self.replayed: Partition | None = None
         self._refused: list[dict[str, Any]] = []
 
     # -- reading ---------------------------------------------------------------------------------
@@ -123,12 +126,23 @@ class Night:
         # A null where there may be none is for the gate to refuse: it says which rows.
         nullable = pa.schema([field.with_nullable(True) for field in contract.schema])
         rows = rows.select(nullable.names).cast(nullable)
+        if self.replayed is not None:
+            rows = pa.concat_tables([rows, self._untouched(table, nullable)])
         rows = rows.sort_by([(key, "ascending") for key in contract.key])
         folder = self.stage(table, day)
         pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
         self.staged[table, day or self.ds] = rows.num_rows
         if contract.kind == "event":
             self.content_hashes[table, day or self.ds] = content_hash(rows)
+
+    def _untouched(self, table: str, schema: pa.Schema) -> pa.Table:
+        """The rows of the partition a replay replaces that it did not ask about; only run_id is new."""
+        assert self.replayed is not None
+        rows = _set_columns(read(table, self.replayed.files), {"run_id": self.run_id}, schema).cast(schema)
+        (key,) = TABLES[table].key
+        kept = rows.filter(pc.invert(pc.is_in(rows[key], pa.array(sorted(self.only or ()), pa.string()))))
+        self.count(selected=kept.num_rows, carried_forward=kept.num_rows)
+        return kept
 
     def wrote(self, table: str, rows: int) -> None:
         """Say how many rows a job put into `stage(table)` itself (Spark writes its own files)."""

@@ -68,14 +68,19 @@ def ask(
     job: str,
     open_: OpenEngine | None = None,
 ) -> list[Outcome]:
-    """One outcome for each request, in the order given; with --shard only for the shard's own.
+    """One outcome for each request, in the order given; with --shard or in a replay only for its own rows.
 
     Only what generations lack is asked, and an engine is opened only for that. Answers are stored every
     flush_rows answers or flush_seconds, and when anything goes wrong. A refused answer is asked for once
     more. Counts land in the night's manifest, costs in the ledger. Where the night's token budget ends,
     outcomes are `over_budget` and the night is incomplete.
     """
-    requests = [request for request in requests if in_shard(request.entity_id, night.shard)]
+    requests = [
+        request
+        for request in requests
+        if in_shard(request.entity_id, night.shard)
+        and (night.only is None or request.entity_id in night.only)
+    ]
     if len({request.entity_id for request in requests}) != len(requests):
         raise NightmillError(f"{job}: two requests for one row; this is a defect of the job")
     asking = Asking(night, model, job, open_)

@@ -93,7 +93,7 @@ def test_a_crash_after_staging_leaves_the_published_run_and_no_files(settings):
 
 
 def test_a_refused_gate_publishes_nothing(settings, monkeypatch):
-    monkeypatch.setattr("jobs.step.gates.check", lambda *_: ["embedding: 1 row is odd (ann)"])
+    monkeypatch.setattr("jobs.publish.gates.check", lambda *_: ["embedding: 1 row is odd (ann)"])
     with pytest.raises(
         GateRefused, match=r"user_embeddings for 1998-01-02 was not published: embedding: 1 row is odd"
     ):

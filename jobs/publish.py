@@ -1,0 +1,130 @@
+"""The end of a run: coverage, quality gates, manifest, and the pointer that makes it visible."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from feature_store import gates
+from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
+from feature_store.partitions import MANIFEST, write_atomically
+from feature_store.settings import REPOSITORY
+from feature_store.tables import TABLES
+from jobs.night import Night
+
+if TYPE_CHECKING:
+    from jobs.step import Job
+
+VERSION = "0.1.0"
+
+
+@cache
+def code_version() -> str:
+    """Version and a hash over every source file that can change a result."""
+    digest = hashlib.sha256()
+    for folder in ("feature_store", "jobs"):
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in {".py", ".sql"}:
+                digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{VERSION}+{digest.hexdigest()[:12]}"
+
+
+def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
+    """Publish what a job staged, under the fingerprint `wanted`; GateRefused where a gate says no."""
+    missing = [
+        table for table in job.outputs if (table, night.ds) not in night.staged and not night.kept(table)
+    ]
+    if missing:
+        raise NightmillError(
+            f"{job.name} for {night.ds} wrote no {', '.join(missing)}; this is a defect of the job"
+        )
+    _check_coverage(job, night)
+    gate_seconds = time.monotonic()
+    for table in job.outputs:
+        staged = night.staged_files(table)
+        if staged and (
+            failures := gates.check(TABLES[table], staged, night.ds, night.run_id, night.store.root)
+        ):
+            raise GateRefused(f"{table} for {night.ds} was not published: " + "; ".join(failures))
+    night.timings["gate"] = time.monotonic() - gate_seconds
+    # Not beside an event table: a day that is published already has no new run to put them in.
+    night.write_quarantine(job.name, next(t for t in job.outputs if TABLES[t].kind == "snapshot"))
+    for (table, day), rows in night.staged.items():
+        manifest = _manifest(job, night, table, day, rows, wanted, seconds)
+        folder = night.store.run_folder(table, day, night.run_id)
+        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2, default=str))
+    for table, day in night.staged:
+        night.store.publish(table, day, night.run_id)
+
+
+def coverage(counts: Mapping[str, int]) -> float | None:
+    """The share of the selected rows that have values; None where a job does not select rows."""
+    selected = counts.get("selected", 0)
+    if not selected or "written" not in counts:
+        return None
+    return (counts["written"] + counts.get("carried_forward", 0)) / selected
+
+
+def _check_coverage(job: "Job", night: Night) -> None:
+    """Refuse to publish a table too few of whose rows have values."""
+    reached = coverage(night.counts)
+    for table in job.outputs:
+        wanted = TABLES[table].coverage
+        if reached is None or reached >= wanted:
+            continue
+        refused = ", ".join(f"{n:,} {reason}" for reason, n in night.quarantined_by_reason().items())
+        said = (
+            f"{table} for {night.ds} was not published: {reached:.1%} of its rows have values, "
+            f"at least {wanted:.0%} must ({refused})"
+        )
+        if night.incomplete:
+            raise BudgetExhausted(f"{said}. {night.incomplete}")
+        raise GateRefused(
+            f"{said}. The answers are kept: mend the prompt or choose another model, then run it again"
+        )
+
+
+def _manifest(
+    job: "Job", night: Night, table: str, day: date, rows: int, wanted: str, seconds: float
+) -> dict[str, Any]:
+    is_event = TABLES[table].kind == "event"
+    return {
+        "table": table,
+        "ds": day,
+        "as_of": night.as_of,
+        "job": job.name,
+        "run_id": night.run_id,
+        # A night that is not complete must not be taken for the one that was wanted.
+        "fingerprint": night.content_hashes[table, day]
+        if is_event
+        else wanted + ":incomplete" * bool(night.incomplete),
+        "inputs": {
+            name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
+            for name, parts in night.inputs.items()
+        },
+        "settings": {name: getattr(night.settings, name).model_dump(mode="json") for name in job.settings},
+        "code_version": code_version(),
+        "time_mode": night.time_mode,
+        "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
+        "counts": dict(night.counts),
+        "incomplete": night.incomplete,
+        "provenance": night.provenance,
+        "replayed": night.replayed and {"run_id": night.replayed.run_id, "rows": len(night.only or ())},
+        "notes": night.notes,
+        "seconds": round(seconds, 3),
+        "timings": {name: round(value, 3) for name, value in night.timings.items()},
+        "started_at": night.started_at,
+        "finished_at": datetime.now(UTC),
+    }
+
+
+def discard(night: Night) -> None:
+    """Remove what a failed run staged."""
+    for table, day in night.staged:
+        published = night.store.published(table, day)
+        if published is None or published.run_id != night.run_id:
+            shutil.rmtree(night.store.run_folder(table, day, night.run_id), ignore_errors=True)
