@@ -174,7 +174,7 @@ def _status(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.partitions import Store
     from jobs.status import render_status
 
-    print(render_status(Store(settings.data_root)))
+    print(render_status(Store(settings.data_root), settings.generation.price))
 
 
 def _prepare(arguments: argparse.Namespace, settings: Settings) -> None:

@@ -1,150 +1,112 @@
-"""What is published, how fresh it is, what it cost: `nightmill status` and the table a night ends with."""
+"""What is published, how fresh and how complete it is, what it cost: `nightmill status`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime
 
 from feature_store.partitions import Partition, Store
+from feature_store.sections import Price
 from feature_store.tables import TABLES
+from jobs.llm.ledger import Entry, Ledger, cost
+from jobs.night_accounts import aligned
+from jobs.publish import coverage
 from jobs.report.accounts import answers
-from jobs.report.units import number, span
+from jobs.report.units import DASH, number, percent, span
 
-STEP_HEADINGS = (
-    "ds",
-    "step",
-    "seconds",
-    "rows",
-    "requests",
-    "asked",
+TABLE_HEADINGS = ("table", "last ds", "published", "dates", "rows")
+MODEL_HEADINGS = (
+    "from the model",
+    "last ds",
+    "coverage",
     "reused",
-    "read",
-    "from cache",
-    "written",
-    "refused",
+    "asked",
+    "tokens",
+    "all tokens",
+    "cost",
+    "nights",
 )
 ANSWER_HEADINGS = ("prompt", "model", "answers", "read", "from cache", "written")
-STATUS_HEADINGS = ("table", "last ds", "dates", "rows", "published", "requests", "asked", "tokens", "refused")
+BARS = "▁▂▃▄▅▆▇█"
+NIGHTS = 14
 
 
-@dataclass(frozen=True)
-class StepRow:
-    """One step of one night, as its manifest tells it.
+def render_status(store: Store, price: Price, now: datetime | None = None) -> str:
+    """What is published; what the model's tables cover, reused and cost; what was refused; answers stored.
 
-    ran: False when the step found its result published and did nothing; its costs are then zero.
-    requests: questions the step had; asked: those a model answered; cached: those answered before.
-    prompt_tokens, cached_tokens (served from the prefix cache), output_tokens: of the asked ones.
+    `nights` draws the tokens of the newest 14 nights, oldest first. now: aware, for the age of partitions.
     """
-
-    job: str
-    ds: date
-    ran: bool
-    seconds: float
-    rows: int
-    requests: int = 0
-    asked: int = 0
-    cached: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    quarantined: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens read and written."""
-        return self.prompt_tokens + self.output_tokens
-
-
-def steps(store: Store, dates: Iterable[date], since: datetime | None = None) -> list[StepRow]:
-    """The steps published for each date, in the order they run.
-
-    With `since` (aware), a step whose published run is older counts as having done nothing.
-    """
-    outputs: dict[str, list[str]] = {}
-    for table in TABLES.values():
-        outputs.setdefault(table.job, []).append(table.name)
-    found = []
-    for ds in sorted(set(dates)):
-        for job, tables in outputs.items():
-            published = [p for p in (store.published(table, ds) for table in tables) if p is not None]
-            if published:
-                found.append(_step(job, ds, published, since))
-    return found
-
-
-def _step(job: str, ds: date, published: list[Partition], since: datetime | None) -> StepRow:
-    # Every output of a run carries the run's own accounts; an event table's day may be from an older run.
-    manifest = max((p.manifest for p in published), key=lambda m: m["finished_at"])
-    rows = sum(p.manifest["rows"]["written"] for p in published)
-    refused = sum(manifest["rows"]["quarantined"].values())
-    if since is not None and datetime.fromisoformat(manifest["finished_at"]) < since:
-        return StepRow(job, ds, False, 0.0, rows, quarantined=refused)
-    counts = manifest["counts"]
-    # Wall time: the gate's share is not in the manifest's own seconds.
-    took = datetime.fromisoformat(manifest["finished_at"]) - datetime.fromisoformat(manifest["started_at"])
-    return StepRow(
-        job,
-        ds,
-        True,
-        took.total_seconds(),
-        rows,
-        **{name: int(counts.get(name, 0)) for name in COUNTERS},
-        quarantined=refused,
-    )
-
-
-COUNTERS = ("requests", "asked", "cached", "prompt_tokens", "cached_tokens", "output_tokens")
-
-
-def render_steps(rows: Sequence[StepRow]) -> str:
-    """The table a night ends with, totals last; tokens are `read` (prompt), `from cache` and `written`."""
-    cells = [
-        (
-            row.ds.isoformat(),
-            row.job,
-            f"{row.seconds:.1f}" if row.ran else "nothing to do",
-            number(row.rows),
-            *(number(value) for value in _amounts(row)),
-        )
-        for row in rows
-    ]
-    totals = [sum(amounts) for amounts in zip(*(_amounts(row) for row in rows), strict=True)] or [0] * 7
-    total = ("", "all", f"{sum(row.seconds for row in rows):.1f}", "", *(number(value) for value in totals))
-    return _aligned(STEP_HEADINGS, [*cells, total], left=2)
-
-
-def _amounts(row: StepRow) -> tuple[int, ...]:
-    return (*(getattr(row, name) for name in COUNTERS), row.quarantined)
-
-
-def render_status(store: Store, now: datetime | None = None) -> str:
-    """Per table: newest ds, rows, age, what it cost over all dates; then what was refused, by reason."""
     now = now or datetime.now(UTC)
-    cells: list[tuple[str, ...]] = []
-    refused = []
-    for name in TABLES:
-        partitions = store.partitions(name)
-        if not partitions:
-            cells.append((name, "-", "0", "-", "never", "-", "-", "-", "-"))
-            continue
-        reasons = _reasons(partitions)
-        cells.append(_status_cells(name, partitions, reasons.total(), now))
-        if reasons:
-            counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-            refused.append(f"  {name}: {counted}")
-    parts = [_aligned(STATUS_HEADINGS, cells, left=2)]
+    published = {name: store.partitions(name) for name in TABLES}
+    entries = Ledger(store.root).entries()
+    parts = [aligned(TABLE_HEADINGS, [_table(name, found, now) for name, found in published.items()], left=2)]
+    asking = {name: found for name, found in published.items() if found and _asks(found[-1])}
+    if asking:
+        headings = (*MODEL_HEADINGS[:-2], f"cost ({price.currency})", MODEL_HEADINGS[-1])
+        rows = [_model_table(name, found, entries, price) for name, found in asking.items()]
+        parts.append(aligned(headings, rows, left=2))
+    refused = {name: reasons for name, found in published.items() if (reasons := _reasons(found))}
     if refused:
-        parts.append("refused rows, all dates\n" + "\n".join(refused))
+        lines = [f"  {name}: {_listed(reasons)}" for name, reasons in refused.items()]
+        parts.append("refused rows, all dates\n" + "\n".join(lines))
     if paid := answers(store):
         rows = [(a.prompt, a.model_id, *map(number, astuple(a)[2:])) for a in paid]
-        parts.append("answers stored, all runs\n" + _aligned(ANSWER_HEADINGS, rows, left=2))
+        parts.append("answers stored, all runs\n" + aligned(ANSWER_HEADINGS, rows, left=2))
     return "\n\n".join(parts)
 
 
-def _runs(partitions: Sequence[Partition]) -> list[dict[str, Any]]:
-    """One manifest for each run: a run that published many days of an event table is counted once."""
-    return list({p.run_id: p.manifest for p in partitions}.values())
+def _table(name: str, partitions: Sequence[Partition], now: datetime) -> tuple[str, ...]:
+    if not partitions:
+        return (name, "-", "never", "0", "-")
+    whole = partitions if TABLES[name].kind == "event" else partitions[-1:]
+    age = (now - datetime.fromisoformat(partitions[-1].manifest["finished_at"])).total_seconds()
+    return (
+        name,
+        partitions[-1].ds.isoformat(),
+        f"{span(age)} ago",
+        number(len(partitions)),
+        number(sum(p.manifest["rows"]["written"] for p in whole)),
+    )
+
+
+def _asks(partition: Partition) -> bool:
+    return "requests" in partition.manifest["counts"]
+
+
+def _model_table(
+    name: str, partitions: Sequence[Partition], entries: Sequence[Entry], price: Price
+) -> tuple[str, ...]:
+    newest = partitions[-1]
+    mine = [entry for entry in entries if entry.job == TABLES[name].job]
+    night = [entry for entry in mine if entry.ds == newest.ds.isoformat()]
+    counts = newest.manifest["counts"]
+    # The ledger also knows what shards and runs that failed have asked; it began later than the manifests.
+    asked = sum(entry.asked for entry in night) or counts["asked"]
+    reused = max(0.0, 1 - asked / counts["requests"]) if counts["requests"] else None
+    paid = cost(night, price)
+    by_night = Counter[str]()
+    for entry in mine:
+        by_night[entry.ds] += entry.tokens
+    nights = [by_night[p.ds.isoformat()] for p in partitions[-NIGHTS:]]
+    return (
+        name,
+        newest.ds.isoformat(),
+        percent(coverage(counts)) + ("" if not newest.manifest.get("incomplete") else " so far"),
+        percent(reused),
+        number(asked),
+        number(sum(entry.tokens for entry in night)),
+        number(by_night.total()),
+        DASH if paid is None else f"{paid:,.2f}",
+        bars(nights),
+    )
+
+
+def bars(values: Sequence[float]) -> str:
+    """Values as a line of bars, the highest for the largest."""
+    most = max(values, default=0)
+    if not most:
+        return BARS[0] * len(values)
+    return "".join(BARS[round(value / most * (len(BARS) - 1))] for value in values)
 
 
 def _reasons(partitions: Sequence[Partition]) -> Counter[str]:
@@ -156,35 +118,5 @@ def _reasons(partitions: Sequence[Partition]) -> Counter[str]:
     return reasons
 
 
-def _status_cells(name: str, partitions: Sequence[Partition], refused: int, now: datetime) -> tuple[str, ...]:
-    newest = partitions[-1].manifest
-    whole = partitions if TABLES[name].kind == "event" else partitions[-1:]
-    runs = _runs(partitions)
-    counts = Counter[str]()
-    for manifest in runs:
-        counts.update(manifest["counts"])
-    age = (now - datetime.fromisoformat(newest["finished_at"])).total_seconds()
-    return (
-        name,
-        partitions[-1].ds.isoformat(),
-        number(len(partitions)),
-        number(sum(p.manifest["rows"]["written"] for p in whole)),
-        f"{span(age)} ago",
-        number(counts["requests"]),
-        number(counts["asked"]),
-        number(counts["prompt_tokens"] + counts["output_tokens"]),
-        number(refused),
-    )
-
-
-def _aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Columns padded to their widest cell, the first `left` of them flush left."""
-    widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
-    lines = []
-    for row in (headings, ["-" * width for width in widths], *rows):
-        cells = [
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())

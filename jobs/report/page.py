@@ -11,11 +11,11 @@ from markupsafe import Markup
 
 from feature_store.partitions import Store, write_atomically
 from feature_store.settings import Settings
+from jobs.night_accounts import StepRow, steps
 from jobs.report import accounts, charts, units
 from jobs.report.evidence import Evaluation, evaluations
 from jobs.report.examples import examples
 from jobs.report.verdict import METRIC_NAMES, cost, ranker_words, stage_name, verdict
-from jobs.status import StepRow, steps
 
 FOLDER = Path(__file__).parent
 NIGHTS = 30

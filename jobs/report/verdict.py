@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from jobs.night_accounts import StepRow
 from jobs.report.accounts import Ranker
 from jobs.report.evidence import Evaluation
 from jobs.report.units import MINUS, counted, day, interval, metric, number, percent, short, span
-from jobs.status import StepRow
 
 # Fewer users than this are called a small sample.
 FEW_USERS = 200

@@ -1,4 +1,4 @@
-"""Accounts of two steps over two nights."""
+"""What `nightmill status` says of two nights."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -6,19 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from feature_store.partitions import Store
+from feature_store.sections import Price
 from feature_store.settings import Settings
-from jobs.status import render_status, render_steps, steps
+from jobs.llm.ledger import Entry, Ledger
+from jobs.report.units import DASH
+from jobs.status import bars, render_status
 
 FIRST, SECOND = date(1998, 1, 7), date(1998, 1, 8)
-COUNTS = {
-    "requests": 12,
-    "asked": 10,
-    "cached": 2,
-    "prompt_tokens": 3000,
-    "cached_tokens": 2000,
-    "output_tokens": 400,
-}
+# 12 questions, two of them answered before; nine rows of ten have values
+COUNTS = {"requests": 12, "asked": 10, "cached": 2, "selected": 10, "written": 7, "carried_forward": 2}
 REFUSED = [{"entity_id": "i9", "reason": "truncated", "detail": "cut off", "raw": "{"}]
+FREE = Price(currency="USD", read=0, cached=0, written=0)
 
 
 @pytest.fixture
@@ -33,51 +31,47 @@ def store(publish: Callable[..., None], make_settings: Callable[..., Settings]) 
     return Store(settings.data_root)
 
 
-def test_steps_come_in_the_order_they_run_with_their_accounts(store: Store) -> None:
-    rows = steps(store, [SECOND, FIRST])
-    assert [(row.ds, row.job) for row in rows] == [
-        (FIRST, "ingest"),
-        (FIRST, "profile_items"),
-        (SECOND, "ingest"),
-        (SECOND, "profile_items"),
-    ]
-    profile = rows[1]
-    assert (profile.requests, profile.asked, profile.cached, profile.quarantined) == (12, 10, 2, 1)
-    assert (profile.rows, profile.tokens, profile.cached_tokens) == (1, 3400, 2000)
-
-
-def test_a_step_published_before_the_run_did_nothing(store: Store) -> None:
-    rows = steps(store, [FIRST], since=datetime.now(UTC) + timedelta(hours=1))
-    assert [(row.ran, row.seconds, row.requests, row.tokens) for row in rows] == [(False, 0.0, 0, 0)] * 2
-
-
-def test_the_table_of_steps_adds_up(store: Store) -> None:
-    lines = render_steps(steps(store, [FIRST, SECOND])).splitlines()
-    assert lines[0].split()[:4] == ["ds", "step", "seconds", "rows"]
-    assert lines[-1].split()[0] == "all"
-    assert lines[-1].split()[2:] == ["24", "20", "4", "6,000", "4,000", "800", "4"]
-
-
-def test_a_night_without_any_step_is_an_empty_table(store: Store) -> None:
-    assert render_steps(steps(store, [date(2001, 1, 1)])).splitlines()[-1].split()[0] == "all"
+def lines(store: Store, price: Price = FREE) -> list[str]:
+    return render_status(store, price, datetime.now(UTC) + timedelta(hours=3)).splitlines()
 
 
 def test_status_has_a_line_for_every_table(store: Store) -> None:
-    text = render_status(store, datetime.now(UTC) + timedelta(hours=3))
-    line = next(line for line in text.splitlines() if line.startswith("item_profiles"))
+    text = lines(store)
+    (line,) = [line for line in text if line.startswith("interactions")]
+    # one event on the 6th, and the days of both nights without any
+    assert line.split() == ["interactions", "1998-01-08", "3", "h", "ago", "3", "1"]
+    (line,) = [line for line in text if line.startswith("recommendations")]
+    assert line.split() == ["recommendations", "-", "never", "0", "-"]
+
+
+def test_status_says_what_the_models_tables_cover_and_cost(store: Store) -> None:
+    ledger = Ledger(store.root)
+    one = Entry("1998-01-07", "profile_items", "r1", "p", "m", "fake", "", 10, 3000, 2000, 400)
+    ledger.write(one)
+    # a shard that was killed, and the run that went on: both have paid
+    for run, asked in (("r2", 1), ("r3", 2)):
+        ledger.write(Entry("1998-01-08", "profile_items", run, "p", "m", "fake", "", asked, 500, 0, 100))
+    text = lines(store, Price(currency="EUR", read=100, cached=10, written=1000))
+    line = [line for line in text if line.startswith("item_profiles")][1]
+    # 3 of 12 asked; 1,000 tokens read at 100 and 200 written at 1,000 a million
     assert line.split() == [
-        "item_profiles",
-        "1998-01-08",
-        "2",
-        "1",
-        "3",
-        "h",
-        "ago",
-        "24",
-        "20",
-        "6,800",
-        "2",
+        *("item_profiles", "1998-01-08", "90%", "75%", "3", "1,200", "4,600", "0.30"),
+        "█▃",
     ]
-    assert "recommendations" in text
+    assert "cost (EUR)" in "\n".join(text)
+
+
+def test_without_a_price_there_is_no_cost_and_without_a_ledger_the_manifest_counts(store: Store) -> None:
+    line = [line for line in lines(store) if line.startswith("item_profiles")][1]
+    assert line.split()[2:] == ["90%", "17%", "10", "0", "0", DASH, "▁▁"]
+
+
+def test_status_counts_the_refused_by_reason(store: Store) -> None:
     # Refused by ingest, whose three tables share an account, and kept beside one of them.
-    assert text.splitlines()[-2:] == ["  items: 2 malformed", "  item_profiles: 2 truncated"]
+    assert lines(store)[-2:] == ["  items: 2 malformed", "  item_profiles: 2 truncated"]
+
+
+def test_bars_are_drawn_against_the_largest() -> None:
+    assert bars([0, 7, 14]) == "▁▅█"
+    assert bars([0, 0]) == "▁▁"
+    assert bars([]) == ""

@@ -4,10 +4,10 @@ from datetime import date
 
 import pytest
 
+from jobs.night_accounts import StepRow
 from jobs.report.accounts import Importance, Ranker
 from jobs.report.evidence import Evaluation, Measure
 from jobs.report.verdict import cost, ranker_words, verdict
-from jobs.status import StepRow
 
 DS = date(1998, 1, 14)
 
