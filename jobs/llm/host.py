@@ -62,7 +62,8 @@ class Host:
         self.guests: set[Guest] = set()
         self.waiting: dict[str, list[Guest]] = {}
         self.state: Mapping[str, Any] = {"state": "loading"}
-        self.stopping = False
+        self.stopping = False  # at once
+        self.leaving = False  # as soon as nobody is connected: another server wants the room
         self.last_used = time.monotonic()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -99,7 +100,8 @@ class Host:
             self._take_messages(engine)
             for answer in engine.step() if engine.busy else ():
                 self._deliver(answer)
-            if not engine.busy and time.monotonic() - self.last_used > self.idle_seconds:
+            idle = not engine.busy and time.monotonic() - self.last_used > self.idle_seconds
+            if idle or (self.leaving and not self.guests):
                 return
 
     def _take_messages(self, engine: SteppingEngine) -> None:
@@ -115,10 +117,8 @@ class Host:
         if message is GONE:
             self._leave(engine, guest)
         elif "stop" in message:
-            if message["stop"] == "if idle" and (engine.busy or len(self.guests) > 1):
-                guest.outbox.put({"state": "busy"})
-                return
-            self.stopping = True
+            self.leaving = True
+            self.stopping = self.stopping or message["stop"] == "now"
             guest.outbox.put({"state": "stopping"})
         else:
             for wire in message["ask"]:

@@ -100,7 +100,7 @@ def connect(settings: Settings, model: ResolvedModel, command: Sequence[str] = C
     deadline = time.monotonic() + generation.server.start_seconds
     connection = files.connect()
     if connection is None:
-        _stop_idle_others(settings.data_root, identity)
+        _send_others_away(settings.data_root, identity)
         config = {
             "data_root": str(settings.data_root),
             "identity": identity,
@@ -185,12 +185,12 @@ def _failed(problem: str, files: ServerFiles) -> NightmillError:
     return NightmillError(f"the model server did not start: {problem}. Its log: {files.log}")
 
 
-def _stop_idle_others(data_root: Path, identity: str) -> None:
-    """Make room: a server with another model that no job is using would only hold memory."""
+def _send_others_away(data_root: Path, identity: str) -> None:
+    """Make room: a server with another model goes as soon as no job is connected to it."""
     for files in ServerFiles.all(data_root):
         if files.identity != identity and (connection := files.connect()):
             with connection, suppress(OSError):
-                send(connection, {"stop": "if idle"})
+                send(connection, {"stop": "when idle"})
 
 
 def _stop(files: ServerFiles, patience: float = 10.0) -> None:

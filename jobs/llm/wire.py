@@ -1,7 +1,7 @@
 """How jobs talk to the model server that a night shares: JSON messages over an authenticated local socket.
 
-job -> server    {"ask": [request, ...]}   {"stop": "now" | "if idle"}
-server -> job    {"answer": {...}}   {"state": "loading" | "ready" | "failed" | "stopping" | "busy"}
+job -> server    {"ask": [request, ...]}   {"stop": "now" | "when idle"}
+server -> job    {"answer": {...}}   {"state": "loading" | "ready" | "failed" | "stopping"}
                  (a ready server repeats its state every few seconds, so that silence means something)
 """
 

@@ -175,6 +175,19 @@ def test_shards_publish_nothing_and_leave_nothing_to_ask(settings: Settings) -> 
     assert (counts(settings)["asked"], counts(settings)["cached"]) == (0, 4)
 
 
+def test_collected_shards_are_the_table_of_one_run(settings: Settings) -> None:
+    execute(profile_items.JOB, DS, settings)
+    whole = read("item_profiles", published(settings).files)
+    shutil.rmtree(settings.data_root / "generations")
+    for k in (3, 1, 2):
+        execute(profile_items.JOB, DS, settings, shard=(k, 3), reprocess=True)
+    execute(profile_items.JOB, DS, settings, reprocess=True)
+    collected = read("item_profiles", published(settings).files)
+    assert counts(settings)["asked"] == 0
+    of_the_run = ["run_id", "generated_at", "known_at"]
+    assert collected.drop_columns(of_the_run).equals(whole.drop_columns(of_the_run))
+
+
 def test_the_prompt_shows_the_items_own_fields(settings: Settings) -> None:
     row = profile_items.as_row({"item_id": "m1", "attributes": json.dumps({"release_year": "1995"})})
     assert row == {"item_id": "m1", "attributes": {"release_year": "1995"}}

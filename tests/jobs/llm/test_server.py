@@ -17,9 +17,11 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.settings import Settings
 from jobs.assets import ResolvedModel
-from jobs.llm.engine import EngineDied
+from jobs.llm.ask import ask
+from jobs.llm.engine import Engine, EngineDied, Model
 from jobs.llm.server import connect, stop_server
 from jobs.llm.wire import ServerFiles
+from jobs.night import Night
 
 from .conftest import make_request
 
@@ -241,3 +243,46 @@ def test_nothing_heavy_is_imported_to_stop_a_server(tmp_path: Path) -> None:
         "print(sorted({'vllm', 'torch', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+POISONED = """
+import json, os, sys, time
+from jobs.llm.fake_engine import FakeEngine
+from jobs.llm.host import run
+class Poisoned(FakeEngine):
+    def submit(self, request):
+        if request.entity_id == "e5":
+            {what}
+        return super().submit(request)
+os._exit(run(json.loads(sys.argv[-1]), Poisoned))
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "hang"), [("os._exit(9)", "60"), ("os.kill(os.getpid(), 11)", "60"), ("time.sleep(99)", "1")]
+)
+def test_a_row_that_kills_or_hangs_the_server_is_the_only_one_lost(
+    night: Callable[..., Night], model: Model, what: str, hang: str
+) -> None:
+    tonight = night(GENERATION__HANG_SECONDS=hang, GENERATION__VLLM__MAX_NUM_SEQS="4")
+    host = [sys.executable, "-c", POISONED.format(what=what)]
+
+    @contextlib.contextmanager
+    def open_() -> Iterator[Engine]:
+        engine = connect(tonight.settings, MODEL, host)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    requests = [make_request(f"e{n}") for n in range(12)]
+    try:
+        outcomes = ask(
+            tonight, requests, lambda request, _: {"id": request.entity_id}, model, "asking", open_
+        )
+    finally:
+        stop_server(tonight.settings.data_root)
+    assert [o.request.entity_id for o in outcomes if o.values is None] == ["e5"]
+    assert outcomes[5].reason == "engine_error"
+    assert "it kills the engine: the model server" in outcomes[5].detail
+    assert tonight.counts["asked"] == 12
