@@ -12,6 +12,7 @@ from typing import Any
 from feature_store.errors import NightmillError
 from feature_store.sections import Generation
 from jobs.assets import ResolvedModel, resolve_adapter
+from jobs.llm.engine import EngineDied
 from jobs.llm.request import Answer, Request
 
 
@@ -119,9 +120,13 @@ class VllmEngine:
         return None
 
     def step(self) -> list[Answer]:
-        """One step of the engine: the answers that became complete."""
+        """One step of the engine: the answers that became complete; EngineDied when it cannot go on."""
+        try:
+            outputs = self._llm.llm_engine.step()
+        except Exception as error:  # of whatever kind: the engine's state is lost with it
+            raise EngineDied(f"vLLM died: {type(error).__name__} {_first_line(error)}") from error
         finished = []
-        for output in self._llm.llm_engine.step():
+        for output in outputs:
             if output.finished:
                 request, started = self._pending.pop(str(output.request_id).split("-")[0])
                 finished.append(_answer(request, output, time.monotonic() - started))

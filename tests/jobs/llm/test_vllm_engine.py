@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from feature_store.errors import NightmillError
 from feature_store.settings import Settings
 from jobs.assets import ResolvedModel
 from jobs.llm import engine, vllm_engine
+from jobs.llm.engine import EngineDied
 from jobs.llm.request import ModelRef
 from jobs.llm.vllm_engine import choice_probabilities, engine_arguments, prepare_environment
 
@@ -142,3 +144,14 @@ def test_the_users_environment_is_respected() -> None:
 )
 def test_choices_are_read_from_first_tokens(logprobs: dict[str, float], expected: dict[str, float]) -> None:
     assert choice_probabilities(("A", "B"), logprobs) == pytest.approx(expected)
+
+
+def test_whatever_ends_the_engine_is_its_death() -> None:
+    class Broken:
+        def step(self) -> None:
+            raise IndexError("index out of range in self")
+
+    made = object.__new__(vllm_engine.VllmEngine)
+    made._llm = SimpleNamespace(llm_engine=Broken())
+    with pytest.raises(EngineDied, match="vLLM died: IndexError index out of range in self"):
+        made.step()
