@@ -33,6 +33,8 @@ CHAIN = (
     "evaluate",
 )
 
+BENCHMARKS = ("generation",)  # infra/benchmarks/<name>.py
+
 
 def load_job(name: str) -> Job:
     """The job of that name; its file is jobs/<name>.py."""
@@ -94,6 +96,9 @@ def build_parser() -> Parser:
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     commands.add_parser("status", help="what is published, how fresh, what it cost")
     commands.add_parser("prepare", help="fetch and verify the default models and data")
+    bench = commands.add_parser("bench", help="a benchmark, side by side with a peer")
+    bench.add_argument("name", choices=BENCHMARKS)
+    bench.add_argument("--format", choices=("table", "json"), default="table")
     commands.add_parser("stop", help="stop the model server this data root has running")
     return parser
 
@@ -189,12 +194,19 @@ def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
     print("stopped the model server" if stop_server(settings.data_root) else "no model server is running")
 
 
+def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
+    # infra is no part of the program and comes with the repository only
+    command = importlib.import_module("infra.benchmarks.command")
+    command.bench(arguments.name, arguments.format, settings)
+
+
 COMMANDS = {
     "run": _run,
     "replay": _replay,
     "sql": _sql,
     "status": _status,
     "prepare": _prepare,
+    "bench": _bench,
     "stop": _stop,
 }
 

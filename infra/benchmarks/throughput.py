@@ -48,24 +48,35 @@ ONCE = {"NIGHTMILL_GENERATION__RETRY": "false"}
 
 
 def measure(settings: Settings, ds: date, say: Callable[[str], None]) -> list[Row]:
-    """Both sides in turn, twice; the tables of `ds` are published under settings.data_root."""
+    """Both sides in turn, twice; the A/B questions in the first round only, since their shares do not vary.
+
+    The tables of `ds` are published under settings.data_root.
+    """
     ours, bare = [], []
     for number in range(1, ROUNDS + 1):
-        root = settings.data_root / f"round-{number}"
+        root, jobs = settings.data_root / f"round-{number}", list(JOBS)[: 2 if number == 1 else 1]
         shutil.copytree(settings.data_root / "tables", root / "tables")
-        say(f"round {number} of {ROUNDS}: {ITEMS} item profiles and the night's A/B questions, ours")
+        say(f"round {number} of {ROUNDS}, ours: {' and '.join(jobs)}")
         environ = ONCE | {"NIGHTMILL_DATA": str(root)}
-        ours.append(side("throughput", "ours", environ, ds=str(ds)))
-        say(f"round {number} of {ROUNDS}: the same requests, bare vLLM")
-        bare.append(side("throughput", "bare", process_environment(os.environ) | environ))
+        ours.append(side("throughput", "ours", environ, ds=str(ds), jobs=jobs))
+        say(f"round {number} of {ROUNDS}, bare vLLM: {_speed(ours[-1])} ours; now the same requests")
+        bare.append(side("throughput", "bare", process_environment(os.environ) | environ, jobs=jobs))
+        say(f"round {number} of {ROUNDS}: {_speed(bare[-1])} bare")
     return rows_of(ours, bare)
 
 
+def _speed(found: Mapping[str, Any]) -> str:
+    profiles = found["profile_items"]
+    return f"{profiles['output_tokens'] / profiles['seconds']:.1f} tokens/s"
+
+
 def rows_of(ours: Sequence[Mapping[str, Any]], bare: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The medians of the rounds."""
+    """The medians of the rounds that have the measure."""
 
     def both(task: str, over: str, under: str) -> tuple[float, float]:
-        mine, theirs = (median(r[task][over] / r[task][under] for r in rounds) for rounds in (ours, bare))
+        mine, theirs = (
+            median(r[task][over] / r[task][under] for r in rounds if task in r) for rounds in (ours, bare)
+        )
         return mine, theirs
 
     return [
@@ -105,14 +116,14 @@ def warming(settings: Settings) -> list[Request]:
     ]
 
 
-def _ours(ds: date) -> None:
+def _ours(ds: date, jobs: Sequence[str]) -> None:
     settings = load_settings()
     model = find_model(settings)
     try:
         with open_engine(settings, model.resolved) as engine:
             for _ in engine.generate(warming(settings)):
                 pass
-        result({job: _run_job(job, settings, ds, limit) for job, limit in JOBS.items()})
+        result({job: _run_job(job, settings, ds, JOBS[job]) for job in jobs})
     finally:
         stop_server(settings.data_root)
 
@@ -139,7 +150,7 @@ def _run_job(name: str, settings: Settings, ds: date, limit: int | None) -> dict
     return sums | {"seconds": seconds, "requests": len({request.key for request in asked})}
 
 
-def _bare() -> None:
+def _bare(jobs: Sequence[str]) -> None:
     from vllm import LLM
 
     from jobs.llm.vllm_engine import engine_arguments
@@ -147,11 +158,12 @@ def _bare() -> None:
     settings = load_settings()
     llm = LLM(**engine_arguments(settings.generation, find_model(settings).resolved))
     _chat(llm, warming(settings))
-    profiles, choices = (
-        [Request.from_wire(wire) for wire in json.loads(_requests_file(settings, name).read_text("utf-8"))]
-        for name in JOBS
-    )
-    result({"profile_items": _chat(llm, profiles), "simulate_cold_start": _chat(llm, naive(choices))})
+    found = {}
+    for job in jobs:
+        wires = json.loads(_requests_file(settings, job).read_text("utf-8"))
+        requests = [Request.from_wire(wire) for wire in wires]
+        found[job] = _chat(llm, requests if job == "profile_items" else naive(requests))
+    result(found)
 
 
 def _chat(llm: Any, requests: Sequence[Request]) -> dict[str, float]:
@@ -181,9 +193,9 @@ def main() -> None:
     """One side, in a process of its own."""
     task, config = sys.argv[1], json.loads(sys.argv[2])
     if task == "ours":
-        _ours(date.fromisoformat(config["ds"]))
+        _ours(date.fromisoformat(config["ds"]), config["jobs"])
     else:
-        _bare()
+        _bare(config["jobs"])
     # vLLM's threads need not be waited for
     sys.stdout.flush()
     os._exit(0)

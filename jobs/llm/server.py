@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from typing import Any
 from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from feature_store.settings import REPOSITORY
-from jobs.assets import ResolvedModel
+from jobs.assets import ResolvedAdapter, ResolvedModel, resolve_adapter
 from jobs.llm.engine import EngineDied
 from jobs.llm.request import Answer, Request
+from jobs.llm.vllm_engine import engine_arguments, process_environment
 from jobs.llm.wire import Address, ServerFiles, receive, send
 
 COMMAND = (sys.executable, "-m", "jobs.llm.host")
@@ -91,11 +93,9 @@ def connect(settings: Settings, model: ResolvedModel, command: Sequence[str] = C
 
     Waits until the model is loaded. NightmillError when it does not load, or not in time.
     """
-    from jobs.llm.vllm_engine import engine_arguments
-
     generation = settings.generation
     arguments = engine_arguments(generation, model)
-    identity = _identity(arguments, model, generation.adapter)
+    identity = _identity(arguments, model, resolve_adapter(generation.adapter))
     files = ServerFiles(settings.data_root, identity)
     deadline = time.monotonic() + generation.server.start_seconds
     connection = files.connect()
@@ -128,20 +128,10 @@ def stop_server(data_root: Path) -> bool:
     return bool(running)
 
 
-def _identity(arguments: Mapping[str, Any], model: ResolvedModel, adapter: str) -> str:
-    text = json.dumps([arguments, model.model_id, model.revision, adapter], sort_keys=True, default=str)
+def _identity(arguments: Mapping[str, Any], model: ResolvedModel, adapter: ResolvedAdapter | None) -> str:
+    named = [arguments, model.model_id, model.revision, adapter and asdict(adapter)]
+    text = json.dumps(named, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _environment() -> dict[str, str]:
-    """The server's environment; Intel's OpenMP runtime is loaded first where there is one: vLLM wants it."""
-    from jobs.llm.vllm_engine import prepare_environment
-
-    environ = prepare_environment(os.environ)
-    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
-    if openmp.exists():
-        environ["LD_PRELOAD"] = ":".join(filter(None, [str(openmp), environ.get("LD_PRELOAD", "")]))
-    return environ
 
 
 def _start(files: ServerFiles, command: Sequence[str], deadline: float) -> Connection:
@@ -153,7 +143,7 @@ def _start(files: ServerFiles, command: Sequence[str], deadline: float) -> Conne
             stdout=log,
             stderr=log,
             cwd=REPOSITORY,
-            env=_environment(),
+            env=process_environment(os.environ),
             start_new_session=True,
         )
     while time.monotonic() < deadline:
