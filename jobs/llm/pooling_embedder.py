@@ -21,12 +21,13 @@ class PoolingEmbedder:
     def __init__(self, model: ResolvedModel, settings: Embedding) -> None:
         os.environ.update(prepare_environment(os.environ))
         from vllm import LLM
+        from vllm.exceptions import VLLMError
 
         self._max_tokens = settings.max_tokens
         self._tokenizer = load_tokenizer(model)
         try:
             self._llm = LLM(**pooling_arguments(model, settings))
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, VLLMError) as error:
             raise cannot_load(model, error) from error
 
     def embed(self, texts: Sequence[str]) -> Batches:

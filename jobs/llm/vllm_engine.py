@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from feature_store.errors import NightmillError
 from feature_store.sections import Generation
 from jobs.assets import ResolvedModel, resolve_adapter
@@ -86,10 +88,12 @@ class VllmEngine:
     def __init__(self, arguments: Mapping[str, Any], adapter: str = "") -> None:
         os.environ.update(prepare_environment(os.environ))
         from vllm import LLM
+        from vllm.exceptions import VLLMClientError, VLLMError
 
+        self._refusals = (ValueError, TemplateError, VLLMClientError)
         try:
             self._llm = LLM(**arguments)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, VLLMError) as error:
             raise NightmillError(
                 f"vLLM cannot load {arguments['model']}: {_first_line(error)}; see generation in the settings"
             ) from error
@@ -113,7 +117,7 @@ class VllmEngine:
             (engine_id,) = self._llm.enqueue_chat(
                 [list(request.messages)], sampling_params(request), use_tqdm=False, lora_request=self._lora
             )
-        except ValueError as error:  # too long, or a schema the grammar cannot express
+        except self._refusals as error:  # too long, or a schema the grammar cannot express
             return Answer(request.key, error=_first_line(error))
         # The engine puts a suffix behind the ids it gives out.
         self._pending[engine_id.split("-")[0]] = (request, time.monotonic())
