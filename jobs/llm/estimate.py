@@ -17,20 +17,15 @@ def estimate(
     missing: Sequence[Request], requests: int, ledger: Ledger, ds: date, settings: Generation
 ) -> str:
     """One sentence about `missing` of `requests`: by what such requests took before, else by their length."""
-    entries = ledger.entries()
-    first = missing[0]
-    before = [
-        entry
-        for entry in entries
-        if entry.asked and (entry.prompt_name, entry.model_id) == (first.prompt.name, first.model.model_id)
-    ][-RUNS:]
+    prompt, model = missing[0].prompt.name, missing[0].model.model_id
+    before = ledger.recent(prompt, model, RUNS)
     answered = requests - len(missing)
     counted = (
         f"{requests:,} requests, {answered:,} answered before ({answered / requests:.0%}), "
         f"{len(missing):,} to ask: "
     )
     told = _from_before(before, len(missing), settings) if before else _from_length(missing)
-    return counted + told + _budget(entries, ds, settings.budget.tokens)
+    return counted + told + _budget(ledger, ds, settings.budget.tokens)
 
 
 def _from_before(before: Sequence[Entry], missing: int, settings: Generation) -> str:
@@ -57,8 +52,8 @@ def _from_length(missing: Sequence[Request]) -> str:
     return f"at most some {most:,} tokens, by their length (this model has not answered this prompt before)"
 
 
-def _budget(entries: Sequence[Entry], ds: date, budget: int) -> str:
+def _budget(ledger: Ledger, ds: date, budget: int) -> str:
     if not budget:
         return ""
-    spent = sum(entry.tokens for entry in entries if entry.ds == ds.isoformat())
+    spent = sum(entry.tokens for entry in ledger.entries(ds))
     return f"; the night has {max(budget - spent, 0):,} of {budget:,} tokens left"

@@ -74,6 +74,16 @@ class Ledger:
         pattern = f"ds={ds.isoformat()}/*.json" if ds else "ds=*/*.json"
         return sorted((_read(path) for path in self.folder.glob(pattern)), key=lambda e: e.updated_at)
 
+    def recent(self, prompt_name: str, model_id: str, runs: int) -> list[Entry]:
+        """At most `runs` entries with answers of a model to a prompt, of the newest nights that have any."""
+        found: list[Entry] = []
+        for folder in sorted(self.folder.glob("ds=*"), reverse=True):
+            night = self.entries(date.fromisoformat(folder.name[3:]))
+            found += [e for e in night if e.asked and (e.prompt_name, e.model_id) == (prompt_name, model_id)]
+            if len(found) >= runs:
+                break
+        return found[:runs]
+
     def write(self, entry: Entry) -> None:
         """Put an entry in place of the run's former one."""
         path = self.folder / f"ds={entry.ds}" / f"{entry.job}-{entry.run_id}.json"

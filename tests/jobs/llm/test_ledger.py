@@ -71,3 +71,12 @@ def test_what_others_spent_counts(tmp_path: Path) -> None:
     account.open()
     assert not account.admits(make_request("e", content="x" * 30, sampling=SamplingRef(12)))
     assert Account(ledger, ENTRY, 0).admits(make_request("e"))
+
+
+def test_the_newest_nights_tell_what_a_request_takes(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for day, run, asked, prompt in ((1, "a", 1, "p"), (2, "b", 2, "p"), (3, "c", 3, "p"), (4, "d", 4, "q")):
+        changes = {"ds": f"1998-01-0{day}", "run_id": run, "asked": asked, "prompt_name": prompt}
+        ledger.write(Entry(**{**ENTRY.__dict__, **changes}))
+    assert [entry.run_id for entry in ledger.recent("p", "tiny", 2)] == ["c", "b"]
+    assert ledger.recent("p", "other", 2) == []
