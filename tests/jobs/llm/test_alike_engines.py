@@ -31,7 +31,7 @@ def test_an_adapter_is_loaded_and_changes_the_answers(
     model = Path(resolve_model("smollm2-135m-instruct", engine_settings).path)
     folder = make_adapter(tmp_path / "films", model)
     adapted = start_asking(
-        DATA=str(tmp_path), GENERATION__ENGINE="vllm", GENERATION__ADAPTER=str(folder)
+        ROWS="2", DATA=str(tmp_path), GENERATION__ENGINE="vllm", GENERATION__ADAPTER=str(folder)
     ).result()
     adapted.check()
     assert {"q0", "q1"} <= set(adapted.different(served_answers))
