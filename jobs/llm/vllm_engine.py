@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,9 @@ class VllmEngine:
             yield from self.step()
 
     def close(self) -> None:
-        """Shut the engine's own processes down, where it has any."""
-        self._llm.llm_engine.engine_core.shutdown()
+        """Shut the engine's own processes down, where it has any that still live."""
+        with suppress(Exception):  # a dead engine may not even die properly, and that it died is known
+            self._llm.llm_engine.engine_core.shutdown()
 
 
 def sampling_params(request: Request) -> Any:

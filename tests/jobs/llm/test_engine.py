@@ -1,5 +1,6 @@
 """The real model behind the shared server: profiles, choices, reuse, and a run killed midway."""
 
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,31 @@ def test_a_killed_run_goes_on_where_it_was(engine_settings: Settings, engine_env
         + sum(published.manifest["rows"]["quarantined"].values())
         == counts["selected"]
     )
+
+
+def test_a_killed_server_is_replaced_and_the_run_goes_on(
+    engine_settings: Settings, engine_environ: dict[str, str]
+) -> None:
+    folder = engine_settings.data_root / "generations" / "profile_item"
+    before = keys(folder)
+    # another seed is another question: all 24 are asked anew
+    environ = os.environ | engine_environ | {"NIGHTMILL_GENERATION__SAMPLING__SEED": "5"}
+    job = [sys.executable, "-m", "jobs.cli", "profile_items", "--ds", str(DS)]
+    process = subprocess.Popen(job, env=environ, stderr=subprocess.PIPE, text=True)
+    while len(keys(folder)) < len(before) + 4:
+        assert process.poll() is None, "it was faster than the kill"
+        time.sleep(0.02)
+    (server,) = running(engine_settings)
+    os.kill(json.loads(server.address.read_text("utf-8"))["pid"], signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "the model server stopped" in said
+    new = keys(folder)[len(before) :]
+    assert len(set(new)) == len(new) >= 24
+    published = Store(engine_settings.data_root).published("item_profiles", DS)
+    assert published is not None
+    assert published.manifest["counts"]["selected"] == 24
+    assert "engine_error" not in published.manifest["rows"]["quarantined"]
 
 
 def test_what_was_answered_starts_no_engine(engine_settings: Settings) -> None:
