@@ -1,20 +1,23 @@
 """Nothing asked twice, nothing lost, one outcome for each row."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from feature_store.errors import NightmillError
 from jobs.llm.ask import Outcome, ask, in_shard
 from jobs.llm.engine import EngineDied, Model
 from jobs.llm.fake_engine import FakeEngine, Fault
 from jobs.llm.ledger import Ledger
-from jobs.llm.request import Answer, Request
+from jobs.llm.request import Answer, ModelRef, PromptRef, Request, SamplingRef
 from jobs.night import Night
 
-from .conftest import make_request
+from .conftest import SCHEMA, make_request
 
 Nights = Callable[..., Night]
 
@@ -236,3 +239,45 @@ def test_an_engine_that_answers_twice_is_a_defect(night: Nights, model: Model) -
 def test_two_requests_for_one_row_are_a_defect(night: Nights, model: Model) -> None:
     with pytest.raises(NightmillError, match="two requests for one row"):
         run(night(), model, [make_request("e1"), make_request("e1")], Opened(FakeEngine()))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=6))
+def test_nights_in_any_order_pay_for_each_question_once(
+    night: Nights, model: Model, nights: list[set[int]]
+) -> None:
+    opened, tonight = Opened(FakeEngine()), night()
+    shutil.rmtree(tonight.store.root / "generations", ignore_errors=True)
+    for entities in nights:
+        requests = [make_request(f"e{n}") for n in sorted(entities)]
+        assert all(o.values for o in run(tonight, model, requests, opened))
+    assert sorted(opened.engine.asked) == sorted({make_request(f"e{n}").key for n in set().union(*nights)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": ModelRef("other", "1")},
+        {"model": ModelRef("fake", "2")},
+        {"model": ModelRef("fake", "1", quantization="fp8")},
+        {"model": ModelRef("fake", "1", adapter="tuned@abc")},
+        {"sampling": SamplingRef(16, temperature=0.5)},
+        {"schema": {**SCHEMA, "title": "another"}},
+    ],
+)
+def test_what_can_change_an_answer_is_asked_anew_and_the_old_answer_stays(
+    night: Nights, model: Model, change: dict[str, Any]
+) -> None:
+    opened = Opened(FakeEngine())
+    for requests in ([make_request()], [make_request(**change)], [make_request()]):
+        run(night(), model, requests, opened)
+    assert opened.engine.asked == [make_request().key, make_request(**change).key]
+
+
+def test_a_new_prompt_version_that_asks_the_same_is_the_same_question(night: Nights, model: Model) -> None:
+    opened = Opened(FakeEngine())
+    run(night(), model, [make_request()], opened)
+    (outcome,) = run(night(), model, [make_request(prompt=PromptRef("ask_tag", "2", "other"))], opened)
+    assert outcome.reused
+    assert outcome.provenance["prompt_version"] == "2"
+    assert len(opened.engine.asked) == 1
