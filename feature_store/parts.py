@@ -143,9 +143,15 @@ def _read_group(
 
 
 def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
-    """Columns that may be null may be absent: parts written before they were thought of lack them."""
+    """Columns that may be null may be absent: parts written before they were thought of lack them.
+
+    A part that lacks one and has another that nobody knows is damaged in its footer, which has no checksum.
+    """
     if found.equals(wanted):
         return
+    absent, unknown = set(wanted.names) - set(found.names), set(found.names) - set(wanted.names)
+    if absent and unknown:
+        raise Unreadable(f"it has no column {min(absent)}, but {min(unknown)}")
     for field in wanted:
         position = found.get_field_index(field.name)
         if position < 0 and not field.nullable:

@@ -94,6 +94,7 @@ def build_parser() -> Parser:
     sql = commands.add_parser("sql", help="DuckDB over every published table")
     sql.add_argument("query")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    commands.add_parser("compact", help="merge the small parts of stored answers and vectors into large ones")
     commands.add_parser("status", help="what is published, how fresh, what it cost")
     commands.add_parser("prepare", help="fetch and verify the default models and data")
     bench = commands.add_parser("bench", help="a benchmark, side by side with a peer")
@@ -175,6 +176,13 @@ def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
     print(query(settings.data_root, arguments.query, arguments.format))
 
 
+def _compact(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.partitions import Store
+    from jobs.compact import compact
+
+    print(compact(Store(settings.data_root)))
+
+
 def _status(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.partitions import Store
     from jobs.status import render_status
@@ -204,6 +212,7 @@ COMMANDS = {
     "run": _run,
     "replay": _replay,
     "sql": _sql,
+    "compact": _compact,
     "status": _status,
     "prepare": _prepare,
     "bench": _bench,

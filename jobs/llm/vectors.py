@@ -41,7 +41,7 @@ class Vectors:
             matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
             for key, vector in zip(rows["text_hash"].to_pylist(), matrix, strict=True):
                 # Two processes may have embedded one text; which of them counts must not depend on the order.
-                if key not in found or vector.tolist() < found[key].tolist():
+                if key not in found or vector.tobytes() < found[key].tobytes():
                     found[key] = vector
         return found
 

@@ -59,6 +59,11 @@ def another_schema(part: Path) -> None:
     pq.write_table(pa.table({"x": [1, 2]}), part)
 
 
+def another_name(part: Path) -> None:
+    """A flipped bit in the footer, which has no checksum."""
+    part.write_bytes(part.read_bytes().replace(b"later", b"lateR"))
+
+
 def another_type(part: Path) -> None:
     pq.write_table(pa.table({"key": ["a"], "text": [7]}), part)
 
@@ -67,7 +72,7 @@ def nulls(part: Path) -> None:
     pq.write_table(pa.table({"key": ["b"], "text": pa.nulls(1, pa.string())}), part)
 
 
-DAMAGE = [truncate, empty, garbage, flip_a_bit_of_the_text, another_schema, another_type, nulls]
+DAMAGE = [truncate, empty, garbage, flip_a_bit_of_the_text, another_schema, another_name, another_type, nulls]
 Damage = Callable[[Path], None]
 
 
