@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from feature_store.errors import NightmillError, UsageError
+from feature_store.errors import BudgetExhausted, NightmillError, UsageError
 from jobs import cli
+from jobs.step import Outcome
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,31 @@ def test_heavy_libraries_stay_out_until_their_work_starts():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("published", "ran"), [(True, list(cli.CHAIN)), (False, ["ingest", "profile_items"])]
+)
+def test_a_chain_goes_on_after_a_used_up_budget_where_enough_was_published(
+    published, ran, tmp_path, monkeypatch
+):
+    seen = []
+
+    def execute(job, ds, settings):
+        seen.append(job.name)
+        if job.name == "profile_items":
+            raise BudgetExhausted("the token budget is used up", published=published)
+        return Outcome(job.name, ds, False, 0.0)
+
+    monkeypatch.setenv("NIGHTMILL_DATA", str(tmp_path))
+    monkeypatch.setattr(cli, "execute", execute)
+    with pytest.raises(BudgetExhausted) as caught:
+        cli.run(["run", "--ds", "1998-01-07"])
+    assert caught.value.exit_code == 4
+    assert seen == ran
+
+
+def test_a_replay_of_what_is_no_job_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTMILL_DATA", str(tmp_path))
+    with pytest.raises(UsageError, match="there is no job 'fly'"):
+        cli.run(["replay", "fly", "--ds", "1998-01-07"])
