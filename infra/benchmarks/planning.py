@@ -17,7 +17,7 @@ PROMPT = "profile_item"
 NEW = 1_000
 STORED = 1_000_000
 LARGER = 4
-ROWS_PER_PART = 20_000
+ROWS_PER_PART = 1_000  # as many as a flush writes; nothing is compacted
 ROUNDS = 3
 
 

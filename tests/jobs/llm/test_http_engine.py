@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -9,7 +11,10 @@ import pytest
 
 from feature_store.errors import NightmillError
 from feature_store.sections import HttpEngine as HttpSettings
-from jobs.llm.engine import EngineDied
+from feature_store.settings import Settings
+from jobs.assets import ResolvedModel
+from jobs.llm import http_engine
+from jobs.llm.engine import EngineDied, open_engine
 from jobs.llm.http_engine import HttpEngine
 
 from .conftest import SCHEMA, make_request
@@ -191,3 +196,21 @@ def test_a_server_that_is_not_there_is_named() -> None:
 def test_without_a_url_the_remedy_is_named() -> None:
     with pytest.raises(NightmillError, match=r"set generation\.http\.url"):
         HttpEngine(SETTINGS.model_copy(update={"url": ""}), ("tiny",))
+
+
+@pytest.mark.parametrize(("adapter", "served"), [("", ("tiny", "tiny", "/tiny")), ("films", ("films",))])
+def test_a_server_must_serve_the_adapter_under_its_folders_name(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adapter, served
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def opened(_: HttpSettings, names: tuple[str, ...]) -> SimpleNamespace:
+        asked.append(names)
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(http_engine, "HttpEngine", opened)
+    folder = str(tmp_path / adapter) if adapter else ""
+    settings = make_settings(GENERATION__ENGINE="http", GENERATION__MODEL="tiny", GENERATION__ADAPTER=folder)
+    with open_engine(settings, ResolvedModel("/tiny", "tiny", "1")):
+        pass
+    assert asked == [served]
