@@ -19,6 +19,8 @@ from jobs.llm.request import Answer, Request
 from jobs.llm.validate import Reader, Refused, read_answer
 from jobs.night import Night
 
+# From so many parts on, finding what is stored takes seconds.
+MANY_PARTS = 2_000
 # Refusals that another try may cure; the first of them by a longer answer, the others by another one.
 CURABLE = ("truncated", "invalid_json", "schema_mismatch", "ungrounded", "unsafe")
 
@@ -133,6 +135,8 @@ class Asking:
             return []
         (name,) = {request.prompt.name for request in requests}
         distinct = {request.key: request for request in requests}
+        if not which and (parts := len(self.generations.parts(name))) > MANY_PARTS:
+            self.night.note(f"{parts:,} parts hold answers to {name}: `nightmill compact` makes this faster")
         stored = self.generations.find(name, distinct)
         missing = [request for key, request in distinct.items() if key not in stored]
         self.night.count(requests=len(requests), cached=len(requests) - len(missing), asked=0)

@@ -281,3 +281,12 @@ def test_a_new_prompt_version_that_asks_the_same_is_the_same_question(night: Nig
     assert outcome.reused
     assert outcome.provenance["prompt_version"] == "2"
     assert len(opened.engine.asked) == 1
+
+
+def test_many_parts_are_worth_a_word(night: Nights, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.llm.ask.MANY_PARTS", 1)
+    for n in range(2):
+        run(night(), model, [make_request(f"e{n}")], Opened(FakeEngine()))
+    tonight = night()
+    run(tonight, model, [make_request("e0")], Opened(FakeEngine()))
+    assert tonight.notes == ["2 parts hold answers to ask_tag: `nightmill compact` makes this faster"]
