@@ -17,6 +17,7 @@ from feature_store.errors import NightmillError
 from feature_store.partitions import QUARANTINE, Partition, Store, read
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
+from jobs.llm.characters import one_line
 from jobs.progress import Progress
 
 # A night that is run later than this after its as_of is a backfill, not a night that really ran.
@@ -185,7 +186,7 @@ class Night:
             {
                 "entity_id": entity_id,
                 "reason": reason,
-                "detail": detail,
+                "detail": one_line(detail),
                 "raw": raw,
                 "generation_key": generation_key,
             }
@@ -208,7 +209,8 @@ class Night:
         self.counts.update(amounts)
 
     def note(self, sentence: str) -> None:
-        """Say something that belongs on the console and in the manifest."""
+        """Say something that belongs on the console and in the manifest; one line, whatever is in it."""
+        sentence = one_line(sentence)
         self.notes.append(sentence)
         print(sentence, file=sys.stderr, flush=True)
 

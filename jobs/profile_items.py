@@ -4,7 +4,8 @@ One question for every item in scope; an item that did not change costs nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from feature_store.settings import Settings
@@ -13,9 +14,11 @@ from jobs.llm.accounts import account, as_table, describe
 from jobs.llm.ask import ask
 from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
 from jobs.llm.prompt import load_prompt
+from jobs.llm.protected import PRONOUNS
 from jobs.llm.request import Request
 from jobs.llm.text import clean
 from jobs.llm.validate import Refused, refuse_ungrounded, refuse_unsafe
+from jobs.llm.wording import Wording, wording_fingerprint
 from jobs.night import Night
 from jobs.step import Input, Job
 
@@ -25,10 +28,17 @@ MAX_TOKENS = 96
 
 def run(night: Night) -> None:
     """Ask about every item in scope and publish what could be accepted."""
-    prompt = load_prompt(PROMPT, night.settings.profiles.item_prompt_version)
     model, sampling = find_model(night.settings), sampling_ref(night.settings, MAX_TOKENS)
+    wording = Wording.of(night.settings, model)
+    prompt = load_prompt(PROMPT, night.settings.profiles.item_prompt_version, wording=wording)
     requests = [prompt.request(row["item_id"], as_row(row), model.ref, sampling) for row in _scope(night)]
-    outcomes = ask(night, requests, read_profile, model, "profile_items")
+    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
+    reader = partial(
+        read_profile,
+        language=night.settings.profiles.language,
+        allowed=night.settings.privacy.allowed_attributes,
+    )
+    outcomes = ask(night, requests, reader, model, "profile_items")
     if night.shard is None:
         describe(night, prompt, model)
         night.write("item_profiles", as_table("item_profiles", account(night, outcomes)))
@@ -56,14 +66,19 @@ def as_row(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**item, "attributes": json.loads(item["attributes"])}
 
 
-def read_profile(request: Request, value: Any) -> Mapping[str, Any]:
-    """The values of a row; Refused where the description says what the item does not."""
+def read_profile(
+    request: Request, value: Any, language: str = "English", allowed: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """The values of a row; Refused where the description says what the item does not.
+
+    allowed: the protected attributes it may speak of all the same.
+    """
     description = clean(value["description"])
     source = [request.messages[-1]["content"]]
     if not description:
         raise Refused("schema_mismatch", "the description is empty")
-    refuse_unsafe(description, source)
-    refuse_ungrounded(description, source)
+    refuse_unsafe(description, [*source, PRONOUNS], allowed)
+    refuse_ungrounded(description, source, language)
     return {
         "item_id": request.entity_id,
         "llm_description": description,
@@ -73,10 +88,11 @@ def read_profile(request: Request, value: Any) -> Mapping[str, Any]:
 
 
 def fingerprint(settings: Settings) -> Any:
-    """The prompt, the model, and the scope."""
+    """The prompt, its wording, the model, and the scope."""
     version = settings.profiles.item_prompt_version
     return [
         load_prompt(PROMPT, version).hash,
+        wording_fingerprint(settings),
         generation_fingerprint(settings),
         settings.profiles.item_min_events,
         settings.profiles.item_cold,

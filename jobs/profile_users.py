@@ -3,7 +3,7 @@
 One question for every active user, about the last items the user liked before as_of and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
 from jobs.llm.text import clean
 from jobs.llm.validate import Refused, refuse_ungrounded, refuse_unsafe
+from jobs.llm.wording import Wording, wording_fingerprint
 from jobs.night import Night
 from jobs.step import Input, Job
 
@@ -26,8 +27,9 @@ MAX_TOKENS = 80
 
 def run(night: Night) -> None:
     """Ask about every user in scope and publish what could be accepted."""
-    prompt = load_prompt(PROMPT, night.settings.profiles.user_prompt_version)
     model, sampling = find_model(night.settings), sampling_ref(night.settings, MAX_TOKENS)
+    wording = Wording.of(night.settings, model)
+    prompt = load_prompt(PROMPT, night.settings.profiles.user_prompt_version, wording=wording)
     titles = shown_items(night)
     shown: dict[str, int] = {}
     newest, requests = {}, []
@@ -36,8 +38,13 @@ def run(night: Night) -> None:
         shown[history.user_id], newest[history.user_id] = len(row["history"]), history.newest
         requests.append(prompt.request(history.user_id, row, model.ref, sampling))
 
+    language, allowed = night.settings.profiles.language, night.settings.privacy.allowed_attributes
+
     def read(request: Request, value: Any) -> Mapping[str, Any]:
-        return {**read_profile(request, value), "history_events": shown[request.entity_id]}
+        values = read_profile(request, value, language, allowed)
+        return {**values, "history_events": shown[request.entity_id]}
+
+    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
 
     outcomes = ask(night, requests, read, model, "profile_users")
     if night.shard is None:
@@ -69,15 +76,20 @@ def _scope(night: Night, titles: Mapping[str, Any]) -> list[History]:
     return wanted
 
 
-def read_profile(request: Request, value: Any) -> Mapping[str, Any]:
-    """The values of a row; Refused where the summary says what the history does not."""
+def read_profile(
+    request: Request, value: Any, language: str = "English", allowed: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """The values of a row; Refused where the summary says what the history does not.
+
+    allowed: the protected attributes it may speak of all the same.
+    """
     summary = clean(value["summary"])
     source = [request.messages[-1]["content"]]
     if not summary:
         raise Refused("schema_mismatch", "the summary is empty")
     # Also where a title says it: an item about a religion says nothing of who took it.
-    refuse_unsafe(summary, [])
-    refuse_ungrounded(summary, source)
+    refuse_unsafe(summary, [], allowed)
+    refuse_ungrounded(summary, source, language)
     return {
         "user_id": request.entity_id,
         "llm_summary": summary,
@@ -86,10 +98,11 @@ def read_profile(request: Request, value: Any) -> Mapping[str, Any]:
 
 
 def fingerprint(settings: Settings) -> Any:
-    """The prompt, the model, and the scope."""
+    """The prompt, its wording, the model, and the scope."""
     profiles = settings.profiles
     return [
         load_prompt(PROMPT, profiles.user_prompt_version).hash,
+        wording_fingerprint(settings),
         generation_fingerprint(settings),
         profiles.user_active_days,
         profiles.user_max,

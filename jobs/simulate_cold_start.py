@@ -21,6 +21,7 @@ from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
 from jobs.llm.preference import Pair, Preference, lean, read_preferences
 from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
+from jobs.llm.wording import Wording, wording_fingerprint
 from jobs.night import Night
 from jobs.step import Input, Job
 
@@ -43,8 +44,9 @@ class Question:
 
 def run(night: Night) -> None:
     """Choose the questions, ask each in both orders, publish where both orders agree."""
-    prompt = load_prompt(PROMPT, night.settings.cold_start.prompt_version)
     model, sampling = find_model(night.settings), sampling_ref(night.settings, 1)
+    wording = Wording.of(night.settings, model)
+    prompt = load_prompt(PROMPT, night.settings.cold_start.prompt_version, wording=wording)
     items = {
         row["item_id"]: row for row in night.read("items", ["item_id", "title", "categories"]).to_pylist()
     }
@@ -57,6 +59,7 @@ def run(night: Night) -> None:
             a, b = (question.other, question.item) if flipped else (question.item, question.other)
             row = {"history": liked, "a": items[a], "b": items[b]}
             requests.append(prompt.request(question.entity(flipped), row, model.ref, sampling))
+    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
     outcomes = ask(night, requests, _read, model, "simulate_cold_start")
     if night.shard is None:
         describe(night, prompt, model)
@@ -95,21 +98,43 @@ def _questions(night: Night, item_ids: Sequence[str], histories: Mapping[str, Hi
 def nearest_questions(
     cold: Mapping[str, np.ndarray], users: Mapping[str, np.ndarray], users_per_item: int, pairs: int
 ) -> list[Question]:
-    """Questions for each cold item's most similar users, the nearest of every item before the second nearest.
+    """Questions about each cold item for users among its most similar ones, every item once before any twice.
 
-    The other item is the cold item that follows in the given order; no pair is asked of a user twice.
+    As few users as will do are asked, each about several items: what a prompt says of a user is then read
+    once. An item is asked about `users_per_item` times, against that many other items, which follow in the
+    given order; no pair is asked of a user twice.
     """
     names, user_ids = list(cold), list(users)
     similarity = np.stack([cold[name] for name in names]) @ np.stack([users[u] for u in user_ids]).T
     ranked = np.argsort(-similarity, axis=1, kind="stable")[:, :users_per_item]
+    asked = _few_users(ranked)
     questions: dict[tuple[str, frozenset[str]], Question] = {}
     for place in range(ranked.shape[1]):
         for index, name in enumerate(names):
+            near = [user for user in ranked[index] if user in asked]
             other = names[(index + 1 + place) % len(names)]
-            user = user_ids[ranked[index, place]]
             if other != name:
+                user = user_ids[near[place % len(near)]]
                 questions.setdefault((user, frozenset((name, other))), Question(user, name, other))
     return list(questions.values())[:pairs]
+
+
+def _few_users(ranked: np.ndarray) -> set[int]:
+    """Users so that each row of `ranked` (items x their nearest users) has one: always who serves most rows.
+
+    Of users who serve equally many, the one who is nearest to them, by rank, is taken.
+    """
+    chosen: set[int] = set()
+    waiting = list(ranked)
+    while waiting:
+        places: dict[int, list[int]] = {}
+        for row in waiting:
+            for place, user in enumerate(row):
+                places.setdefault(int(user), []).append(place)
+        best = min(places, key=lambda user: (-len(places[user]), sum(places[user]), user))
+        chosen.add(best)
+        waiting = [row for row in waiting if best not in row]
+    return chosen
 
 
 def _matrix(night: Night, table: str, key: str) -> dict[str, np.ndarray]:
@@ -187,8 +212,12 @@ def _account(night: Night, questions: Sequence[Question], pairs: Sequence[Pair],
 
 
 def fingerprint(settings: Settings) -> Any:
-    """The prompt and the model."""
-    return [load_prompt(PROMPT, settings.cold_start.prompt_version).hash, generation_fingerprint(settings)]
+    """The prompt, its wording and the model."""
+    return [
+        load_prompt(PROMPT, settings.cold_start.prompt_version).hash,
+        wording_fingerprint(settings),
+        generation_fingerprint(settings),
+    ]
 
 
 JOB = Job(

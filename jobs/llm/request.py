@@ -43,6 +43,36 @@ class SamplingRef:
     seed: int = 0
 
 
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+# What the requests of a job have in common is put into JSON and hashed once: rows number millions. Known by
+# the identity of the objects, which are kept, so that no other can get it, and which nobody changes.
+_openings: dict[tuple[int, ...], tuple[object, Any]] = {}
+_closings: dict[tuple[int, ...], tuple[object, bytes]] = {}
+
+
+def _opening(choices: tuple[str, ...], common: tuple[Message, ...]) -> Any:
+    """A hash that has read a request's JSON up to its last message; to be copied."""
+    identity = (id(choices), *map(id, common))
+    if identity not in _openings:
+        if len(_openings) >= 64:
+            _openings.clear()
+        text = f'{{"choices":{_json(choices)},"messages":[' + "".join(f"{_json(m)}," for m in common)
+        _openings[identity] = ((choices, common), hashlib.sha256(text.encode("utf-8", "surrogatepass")))
+    return _openings[identity][1]
+
+
+def _closing(model: ModelRef, sampling: SamplingRef, schema: Mapping[str, Any] | None) -> bytes:
+    """A request's JSON after its last message."""
+    identity = (id(model), id(sampling), id(schema))
+    if identity not in _closings:
+        if len(_closings) >= 64:
+            _closings.clear()
+        parts = {"model": asdict(model), "sampling": asdict(sampling), "schema": schema}
+        text = "]," + _json(parts).removeprefix("{")
+        _closings[identity] = ((model, sampling, schema), text.encode("utf-8", "surrogatepass"))
+    return _closings[identity][1]
+
+
 @dataclass(frozen=True)
 class Request:
     """One rendered prompt and what its answer must look like.
@@ -65,15 +95,13 @@ class Request:
     @cached_property
     def key(self) -> str:
         """SHA-256 over the canonical JSON of everything that can change the answer."""
-        identity = {
-            "messages": self.messages,
-            "schema": self.schema,
-            "choices": self.choices,
-            "model": asdict(self.model),
-            "sampling": asdict(self.sampling),
-        }
-        text = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        hashed = _opening(self.choices, self.messages[:-1]).copy()
+        last = "".join(_json(message) for message in self.messages[-1:])
+        hashed.update(
+            last.encode("utf-8", "surrogatepass") + _closing(self.model, self.sampling, self.schema)
+        )
+        key: str = hashed.hexdigest()
+        return key
 
     def to_wire(self) -> dict[str, Any]:
         """The request as JSON values, for another process."""

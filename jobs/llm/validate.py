@@ -4,25 +4,35 @@ An answer that falls off is refused with a reason from the enum; it never stops 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import jsonschema
 
+from jobs.llm.characters import one_line
+from jobs.llm.digits import redact_cards, redact_phones
 from jobs.llm.generations import Generation
+from jobs.llm.privacy import EMAIL
+from jobs.llm.protected import protected
 from jobs.llm.request import Request
-from jobs.llm.text import links, protected, ungrounded
+from jobs.llm.text import links, ungrounded
+
+# Languages in which every noun begins with a capital: there a capital does not tell a name.
+NOUN_CAPITALS = frozenset({"german", "deutsch", "luxembourgish", "de"})
 
 # Reads a valid answer into the values of a row; raises Refused when they cannot be published.
 Reader = Callable[[Request, Any], Mapping[str, Any]]
 
 
 class Refused(Exception):
-    """An answer that is not published: `reason` is one of the refusal reasons, `detail` one sentence."""
+    """An answer that is not published: `reason` is one of the refusal reasons, `detail` one sentence.
+
+    What the model wrote may be part of the detail, so that is made one line, of 500 characters at most.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail = reason, one_line(detail)[:500]
+        super().__init__(f"{reason}: {self.detail}")
 
 
 def read_answer(request: Request, generation: Generation, reader: Reader) -> Mapping[str, Any]:
@@ -68,16 +78,20 @@ def read_choices(request: Request, generation: Generation) -> Mapping[str, float
     return found
 
 
-def refuse_unsafe(text: str, source: Iterable[str]) -> None:
-    """Refuse a text that speaks of protected attributes its source does not, or that links anywhere."""
-    source = list(source)
-    if brought_in := protected(text, source):
+def refuse_unsafe(text: str, source: Iterable[str], allowed: Collection[str] = ()) -> None:
+    """Refuse a text that speaks of protected attributes its source does not, or that leads to anybody.
+
+    allowed: the protected attributes it may speak of (privacy.allowed_attributes).
+    """
+    if brought_in := protected(text, source, allowed):
         raise Refused("unsafe", f"speaks of {', '.join(brought_in)}")
     if found := links(text):
         raise Refused("unsafe", f"links to {found[0]}")
+    if EMAIL.search(text) or redact_phones(redact_cards(text)) != text:
+        raise Refused("unsafe", "contains an e-mail address, a phone number or a card number")
 
 
-def refuse_ungrounded(text: str, source: Iterable[str]) -> None:
+def refuse_ungrounded(text: str, source: Iterable[str], language: str = "English") -> None:
     """Refuse a text with numbers or names its source does not contain."""
-    if invented := ungrounded(text, source):
+    if invented := ungrounded(text, source, language.casefold() in NOUN_CAPITALS):
         raise Refused("ungrounded", f"the input does not contain {', '.join(invented)}")

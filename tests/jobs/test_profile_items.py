@@ -58,6 +58,7 @@ def test_every_item_gets_a_profile(settings: Settings) -> None:
         "written": 4,
         "carried_forward": 0,
         "out_of_scope": 0,
+        "cut_rows": 0,
         "prompt_tokens": counts(settings)["prompt_tokens"],
         "cached_tokens": 0,
         "output_tokens": counts(settings)["output_tokens"],
@@ -186,6 +187,22 @@ def test_collected_shards_are_the_table_of_one_run(settings: Settings) -> None:
     assert counts(settings)["asked"] == 0
     of_the_run = ["run_id", "generated_at", "known_at"]
     assert collected.drop_columns(of_the_run).equals(whole.drop_columns(of_the_run))
+
+
+def test_rows_with_a_field_that_was_cut_are_counted(settings: Settings, source: Path) -> None:
+    items = source / "tiny.item"
+    items.write_text(items.read_text("utf-8").replace("GoldenEye", "Golden Eye " * 40), "utf-8")
+    execute(ingest.JOB, DS, settings)
+    execute(profile_items.JOB, DS, settings)
+    assert counts(settings)["cut_rows"] == 1
+
+
+def test_what_the_settings_say_of_privacy_changes_the_result(make_settings: Make, settings: Settings) -> None:
+    execute(profile_items.JOB, DS, settings)
+    other = make_settings(
+        GENERATION__ENGINE="fake", PROFILES__ITEM_MIN_EVENTS="0", PRIVACY__ALLOWED_ATTRIBUTES='["age"]'
+    )
+    assert not execute(profile_items.JOB, DS, other).nothing_to_do
 
 
 def test_the_prompt_shows_the_items_own_fields(settings: Settings) -> None:

@@ -39,7 +39,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_a_user_is_described_by_what_was_liked(make_settings: Make, seen: dict[str, str]) -> None:
     # ann gave m1 a 5 and m2 a 3, her mean is 4; bob m1 a 4 and m3 a 2, his mean is 3
     partition = run(make_settings(GENERATION__ENGINE="fake"), SECOND)
-    assert set(seen.values()) == {"- Toy Story (Animation, Comedy)"}
+    assert set(seen.values()) == {"<items>\n- Toy Story (Animation, Comedy)\n</items>"}
     rows = read("user_profiles", partition.files).to_pylist()
     assert [(row["user_id"], row["history_events"]) for row in rows] == [("ann", 1), ("bob", 1)]
     assert all(row["llm_interests"] and row["llm_summary"] for row in rows)

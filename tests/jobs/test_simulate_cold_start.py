@@ -45,16 +45,42 @@ def run(settings: Settings) -> Partition:
     return partition
 
 
-def test_the_nearest_user_of_every_item_is_asked_first() -> None:
+def test_the_nearest_user_of_every_item_is_asked() -> None:
     cold = {"x": unit(0), "y": unit(90), "z": unit(180)}
-    users = {"near_x": unit(10), "near_y": unit(100), "near_z": unit(170)}
+    users = {"near_x": unit(10), "near_y": unit(95), "near_z": unit(170)}
     assert nearest_questions(cold, users, users_per_item=1, pairs=9) == [
         Question("near_x", "x", "y"),
         Question("near_y", "y", "z"),
         Question("near_z", "z", "x"),
     ]
-    # the second nearest of x is near_y, and it is asked about x against the item after next
-    assert nearest_questions(cold, users, users_per_item=2, pairs=4)[3] == Question("near_y", "x", "z")
+    assert nearest_questions(cold, users, users_per_item=1, pairs=2)[1:] == [Question("near_y", "y", "z")]
+
+
+def test_one_user_near_to_several_items_is_asked_about_all_of_them() -> None:
+    cold = {"x": unit(0), "y": unit(90), "z": unit(180)}
+    users = {"near_x": unit(10), "near_y": unit(95), "near_z": unit(170)}
+    # near_y is the nearest of y and the second nearest of x and z
+    assert nearest_questions(cold, users, users_per_item=2, pairs=9) == [
+        Question("near_y", "x", "y"),
+        Question("near_y", "y", "z"),
+        Question("near_y", "z", "x"),
+    ]
+
+
+def test_an_item_is_asked_about_against_as_many_others_as_it_has_near_users() -> None:
+    cold = {"w": unit(0), "x": unit(2), "y": unit(4), "z": unit(6)}
+    users = {"near": unit(3), "far": unit(90)}
+    questions = nearest_questions(cold, users, users_per_item=2, pairs=9)
+    assert {question.user_id for question in questions} == {"near"}
+    # all six pairs: each item against the next one, then w and x against the one after that
+    assert [(q.item, q.other) for q in questions] == [
+        ("w", "x"),
+        ("x", "y"),
+        ("y", "z"),
+        ("z", "w"),
+        ("w", "y"),
+        ("x", "z"),
+    ]
 
 
 def test_a_pair_is_asked_of_a_user_once() -> None:
@@ -74,7 +100,7 @@ def test_both_orders_are_asked(settings: Settings, monkeypatch: pytest.MonkeyPat
     for entity, text in seen.items():
         user, first, second = entity.split("|")
         assert f"{user}|{second}|{first}" in seen
-        assert text.startswith("Liked:\n- Toy Story (Animation, Comedy)\nNew:\nA: ")
+        assert text.startswith("<items>\nLiked:\n- Toy Story (Animation, Comedy)\nNew:\nA: ")
 
 
 def test_every_question_has_one_outcome_and_only_cold_items_are_preferred(settings: Settings) -> None:

@@ -72,8 +72,9 @@ def test_the_examples_in_a_prompt_satisfy_its_schema(prompt: Prompt) -> None:
         jsonschema.validate(json.loads(example), prompt.output, jsonschema.Draft202012Validator)
 
 
-def test_the_row_comes_last_so_that_what_is_before_it_is_shared() -> None:
-    prompt = load_prompt("profile_item", 1)
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_row_comes_last_so_that_what_is_before_it_is_shared(version: int) -> None:
+    prompt = load_prompt("profile_item", version)
     first, second = (prompt.render(golden["row"]) for golden in prompt.golden[:2])
     assert first[:-1] == second[:-1]
 

@@ -26,6 +26,20 @@ def test_the_key_is_the_hash_of_canonical_json() -> None:
     assert request.key == "58a83ff5061140ced39c5c910272b12df2297b09802de8da52080f24a7554d1d"
 
 
+def test_the_key_of_a_json_request_is_what_it_always_was() -> None:
+    # made with json.dumps(..., sort_keys=True, ensure_ascii=False, separators=(",", ":")) over the five parts
+    request = make_request(
+        messages=(
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "七人の侍 \ud800\n"},
+        ),
+        model=ModelRef("m", "r", "awq", "films"),
+        sampling=SamplingRef(96, 0.7, 3),
+    )
+    assert request.key == "0ca03a4aad28d124789347b929302d84b1f33db9875dbfd4670bf3dd64cda454"
+    assert make_request(sampling=SamplingRef(96, 0)).key != make_request(sampling=SamplingRef(96, 0.0)).key
+
+
 @pytest.mark.parametrize(
     "other",
     [
