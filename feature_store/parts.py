@@ -114,10 +114,10 @@ def read_part(
     try:
         # Only pyarrow verifies the checksums: DuckDB takes a flipped bit for text.
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
-            _check_schema(file.schema_arrow, schema)
-            stored = [
-                name for name in dict.fromkeys([schema[0].name, *columns]) if name in file.schema_arrow.names
-            ]
+            found = file.schema_arrow
+            _check_schema(found, schema)
+            present = set(found.names)
+            stored = [name for name in dict.fromkeys([schema[0].name, *columns]) if name in present]
             groups = (_read_group(file, number, stored, wanted) for number in range(file.num_row_groups))
             return [_conform(rows, expected) for rows in groups if rows.num_rows]
     except OSError as error:
@@ -132,13 +132,14 @@ def read_part(
 def _read_group(
     file: pq.ParquetFile, number: int, columns: list[str], wanted: Collection[str] | None
 ) -> pa.Table:
+    threads = file.metadata.num_rows > 10_000
     if wanted is None:
-        return file.read_row_group(number, columns)
-    keys = file.read_row_group(number, columns[:1])
+        return file.read_row_group(number, columns, use_threads=threads)
+    keys = file.read_row_group(number, columns[:1], use_threads=threads)
     hits = [key in wanted for key in keys.column(0).to_pylist()]
     if not any(hits):
         return keys.slice(0, 0)
-    rows = keys if len(columns) == 1 else file.read_row_group(number, columns)
+    rows = keys if len(columns) == 1 else file.read_row_group(number, columns, use_threads=threads)
     return rows.filter(pa.array(hits))
 
 
@@ -161,9 +162,9 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def _conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    present = set(rows.column_names)
     columns = [
-        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
-        for field in schema
+        rows[field.name] if field.name in present else pa.nulls(rows.num_rows, field.type) for field in schema
     ]
     for field, column in zip(schema, columns, strict=True):
         if column.null_count and not field.nullable:

@@ -28,9 +28,10 @@ from jobs.llm.vectors import SCHEMA as VECTORS_SCHEMA
 from jobs.progress import Progress
 
 MERGING = ".merging.json"
-# Uncompressed. What is merged at once is held in memory some three times over; a part of half of it is large.
-BATCH_BYTES = 256 * 2**20
+# As Parquet encodes it, uncompressed; in memory a batch takes some six times as much. Half of it is large.
+BATCH_BYTES = 128 * 2**20
 GROUP_BYTES = 16 * 2**20
+TOGETHER = 256
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -173,17 +174,20 @@ def _merge(batch: Sequence[Path], kind: Kind, summary: Summary) -> None:
 def _read(batch: Sequence[Path], kind: Kind) -> tuple[list[Path], pa.Table]:
     """The parts of a batch that are whole, and their rows."""
     sources: list[Path] = []
-    tables = [kind.schema.empty_table()]
+    tables, small = [kind.schema.empty_table()], []
     for part in batch:
         try:
-            tables += read_part(part, kind.schema, kind.schema.names)
+            small += read_part(part, kind.schema, kind.schema.names)
         except FileNotFoundError:
             continue
         except Unreadable as reason:
             set_aside(part, reason)
             continue
         sources.append(part)
-    return sources, pa.concat_tables(tables).combine_chunks()
+        # A table of 64 rows takes many times the memory of its rows.
+        if len(small) >= TOGETHER:
+            tables, small = [*tables, pa.concat_tables(small).combine_chunks()], []
+    return sources, pa.concat_tables([*tables, *small]).combine_chunks()
 
 
 def _sorted(rows: pa.Table, kind: Kind) -> pa.Table:
@@ -208,7 +212,8 @@ def _distinct(rows: pa.Table, kind: Kind) -> pa.Table:
     for name in kind.order[: kind.same]:
         column = rows[name].combine_chunks()
         new = pc.or_(new, pc.not_equal(column[1:], column[:-1]))
-    return rows.filter(pa.concat_arrays([pa.array([True]), new]))
+    new = pa.concat_arrays([pa.array([True]), new])
+    return rows if new.true_count == rows.num_rows else rows.filter(new)
 
 
 def _write(rows: pa.Table, staged: Path) -> None:
@@ -220,8 +225,8 @@ def _write(rows: pa.Table, staged: Path) -> None:
 def _verify(staged: Path, rows: pa.Table, keys: pa.ChunkedArray, kind: Kind) -> None:
     """Read back what was written: every page by its checksum, every row, and every key of every source."""
     same = list(kind.order[: kind.same])
-    complete = set(keys.to_pylist()) <= set(rows[same[0]].to_pylist())
-    if not complete or _rows_read_back(staged, rows.select(same)) != rows.num_rows:
+    complete = pc.all(pc.is_in(keys, value_set=rows[same[0]].combine_chunks())).as_py()
+    if complete is False or _rows_read_back(staged, rows.select(same)) != rows.num_rows:
         raise NightmillError(
             f"{staged.parent} was not compacted: what was written cannot be read back and nothing was "
             "removed; check the disk and run it again"
