@@ -69,9 +69,10 @@ def read_record(path: Path) -> tuple[str, list[str]]:
     """The part a compaction made and those it was made from, by name; nothing where there is no record."""
     try:
         record = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        return record["merged"], record["sources"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Without its record a merged part and what is left of its sources are parts like any other.
         return "", []
-    return record["merged"], record["sources"]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -146,6 +146,13 @@ def test_a_new_folder_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.Mon
     assert synced == [tmp_path, folder / f".{part.name}", folder]
 
 
+@pytest.mark.parametrize("record", ["", "{}", "[]", "\\x00"])
+def test_a_damaged_record_of_a_compaction_hides_no_part(tmp_path: Path, record: str) -> None:
+    part = add_part(tmp_path, rows("a"))
+    (tmp_path / parts.MERGED).write_text(record)
+    assert list_parts(tmp_path) == [part]
+
+
 def _find(folder: Path, barrier: "multiprocessing.synchronize.Barrier") -> None:
     barrier.wait(60)
     os._exit(0 if found(folder, "a", "b") == ["a"] else 1)
