@@ -20,7 +20,11 @@ DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
 DASH_NAME = re.compile(r"[-\u2013\u2014\u2015~][ \t]*[^\W\d_][^\n]{0,80}$", re.MULTILINE)
 # Scripts that put no space between words: a name in them is looked for anywhere.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+SIGNS = re.compile(r"[\u0900-\u0903\u093a-\u094f\u0981-\u0dff\u0591-\u05bd\u064b-\u065f]")
 WORD = re.compile(r"\w+(?:['\u2019-](?!s\b)\w+)*", re.IGNORECASE)
+
+# Nobody's text may keep the night busy.
+LONGEST = 16_000
 
 Redact = Callable[[str], str]
 
@@ -92,11 +96,15 @@ class Redactor:
 
 def _index(names: Collection[str]) -> tuple[re.Pattern[str] | None, dict[str, list[tuple[str, ...]]]]:
     """Names of scripts without spaces as one pattern; the others' words under their first, longest first."""
-    unspaced = sorted((re.escape(name) for name in names if UNSPACED.search(name)), key=len, reverse=True)
+    unspaced = [re.escape(name) for name in names if UNSPACED.search(name)]
+    # Vowel signs are no letters to Python: such names are looked for as they are written, as whole words.
+    signed = [name for name in names if not UNSPACED.search(name) and SIGNS.search(name)]
+    unspaced += [rf"(?<!\w){re.escape(name)}(?!\w)(?!{SIGNS.pattern})" for name in signed]
+    unspaced.sort(key=len, reverse=True)
     spaced: dict[str, list[tuple[str, ...]]] = {}
     for name in names:
         words = tuple(word.casefold() for word in WORD.findall(name))
-        if words and not UNSPACED.search(name):
+        if words and not UNSPACED.search(name) and name not in signed:
             spaced.setdefault(words[0], []).append(words)
     for known in spaced.values():
         known.sort(key=len, reverse=True)
@@ -128,11 +136,14 @@ def listed_names(privacy: Privacy) -> list[str]:
 
 
 def redact_all(value: Any, redact: Redact) -> Any:
-    """A row with every text in it redacted, however deep; keys are names of columns and stay."""
+    """A row with every text in it redacted, however deep; keys are names of columns and stay.
+
+    Of a text of more than 16,000 characters only the beginning is kept, far more than a prompt shows.
+    """
     if isinstance(value, str):
-        return redact(value)
+        return redact(value[:LONGEST])
     if isinstance(value, dict):
         return {key: part if part is None else redact_all(part, redact) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [redact(part) if isinstance(part, str) else redact_all(part, redact) for part in value]
+        return [redact_all(part, redact) for part in value]
     return value

@@ -26,8 +26,10 @@ TAG = re.compile(r"</?[A-Za-z!?][^<>]{0,500}>")
 BLOCK = re.compile(
     r"<(script|style)\b[^<>]{0,500}>.{0,5000}?</\1\s*>|<!--.{0,5000}?-->", re.IGNORECASE | re.DOTALL
 )
-MARKUP = re.compile(r"<[^<>]{1,500}>|<[A-Za-z/!?][^<>]*$")
-MARKDOWN = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|`+|\*\*+|__+|^[ \t]*(?:#{1,6}|>+)[ \t]+", re.MULTILINE)
+MARKUP = re.compile(r"<[^<>]{1,500}>|<[A-Za-z/!?][^>]*$")
+MARKDOWN = re.compile(
+    r"!?\[([^\[\]]*)\]\([^()]*\)|`+|\*\*+|__+|^[ \t]*(?:(?:#{1,6}|>+)[ \t]+)+", re.MULTILINE
+)
 # What a spreadsheet would take for a formula.
 FORMULA = " =+@|%-\t"
 LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)

@@ -43,10 +43,8 @@ class Wording:
 
     def shown(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as a template may see it."""
-        if self.redact is None:
-            return row
-        redacted: Mapping[str, Any] = redact_all(dict(row), self.redact)
-        return redacted
+        shown: Mapping[str, Any] = redact_all(dict(row), self.redact or str)
+        return shown
 
     @property
     def values(self) -> dict[str, Any]:
