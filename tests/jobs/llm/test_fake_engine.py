@@ -6,6 +6,7 @@ import random
 import jsonschema
 import pytest
 
+from jobs.llm.engine import EngineDied
 from jobs.llm.fake_engine import FakeEngine, Fault, instance
 from jobs.llm.prompt import load_prompt
 
@@ -36,7 +37,7 @@ def test_it_dies_where_it_is_told_to() -> None:
     engine = FakeEngine(lambda request: Fault.DEATH if request.entity_id == "e2" else None)
     answers = engine.generate([make_request("e1"), make_request("e2")])
     assert next(answers).error is None
-    with pytest.raises(RuntimeError, match="told to die"):
+    with pytest.raises(EngineDied, match="told to die"):
         next(answers)
 
 
