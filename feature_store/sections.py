@@ -1,8 +1,12 @@
 """The sections of the settings, one class each; infra/settings/default.toml explains every key."""
 
+import codecs
+import math
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -27,14 +31,24 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """Where raw events and items are and what their columns are called."""
+    """Where raw events and items are, how they are written, and what their columns are called."""
 
     location: str
+    format: str
+    interactions: str
+    items: str
+    users: str
+    encoding: str
+    delimiter: str = Field(max_length=1)
+    max_refused_share: float = Field(ge=0, le=1)
     user: str
     item: str
     time: str
+    time_unit: Literal["auto", "s", "ms", "us", "ns"]
+    time_format: str
+    time_zone: str
     event: str
-    keep_events: tuple[str, ...]
+    event_weights: dict[str, float]
     value: str
     title: str
     description: str
@@ -44,10 +58,44 @@ class Source(Section):
     item_attributes: tuple[str, ...]
     user_attributes: tuple[str, ...]
 
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError:
+            raise ValueError("is not an encoding Python knows (utf-8, latin-1, cp1252 ...)") from None
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("is not an IANA time zone (UTC, Europe/Berlin ...)") from None
+        return value
+
+    @field_validator("time_format")
+    @classmethod
+    def _naive_format(cls, value: str) -> str:
+        if "%z" in value.lower():
+            raise ValueError("times with an offset are read as ISO 8601; leave it empty")
+        return value
+
+    @field_validator("event_weights")
+    @classmethod
+    def _finite(cls, value: dict[str, float]) -> dict[str, float]:
+        if wrong := sorted(kind for kind, weight in value.items() if not math.isfinite(weight)):
+            raise ValueError(f"the weight of {', '.join(wrong)} is not a number")
+        return value
+
     @field_validator("user_attributes")
     @classmethod
     def _no_protected(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if refused := sorted(PROTECTED.intersection(v.lower() for v in value)):
+        # user_age and "Age group" are an age as well
+        words = {word for name in value for word in (name.lower(), *re.split(r"[^a-z]+", name.lower()))}
+        if refused := sorted(PROTECTED & words):
             raise ValueError(f"{', '.join(refused)} is a protected attribute and is never shown to a model")
         return value
 

@@ -3,7 +3,6 @@
 Every day up to ds becomes one partition of `interactions`; a day that is published stays as it is.
 """
 
-import hashlib
 from datetime import date
 from typing import Any
 
@@ -13,16 +12,15 @@ import pyarrow.compute as pc
 from feature_store.errors import UsageError
 from feature_store.settings import Settings
 from jobs.night import Night, stamped
-from jobs.source_files import files
+from jobs.sources import formats, places, tables
 from jobs.step import Job
 
 
 def run(night: Night) -> None:
     """Read the source and stage the days that have not arrived yet, the catalogue and the users."""
-    # pandas takes longer to import than a night without news takes in all.
-    from jobs import sources
-
-    raw = sources.read(night.settings)
+    raw = tables.read(night.settings)
+    for note in raw.notes:
+        night.note(note)
     for refused in raw.refused:
         night.quarantine(refused.where, "malformed", refused.problem, refused.raw)
     events = raw.events.filter(pc.less(raw.events["event_time"], night.as_of))
@@ -63,12 +61,9 @@ def _split(events: pa.Table) -> dict[date, pa.Table]:
 
 
 def source_hash(settings: Settings) -> dict[str, Any]:
-    """Hash of the raw files' bytes."""
-    hashes = {}
-    for role, path in files(settings).items():
-        with open(path, "rb") as handle:
-            hashes[role] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return hashes
+    """Hash of the raw files' bytes, by role."""
+    found = places.find(settings, formats.find(settings.source.format).patterns)
+    return {role: [file.digest() for file in files] for role, files in found.items()}
 
 
 JOB = Job(

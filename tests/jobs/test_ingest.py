@@ -77,7 +77,7 @@ def test_a_published_day_stays_as_it_is(make_settings, source):
 def test_malformed_rows_are_quarantined_with_file_and_line(make_settings, source):
     with open(source / "tiny.inter", "a") as file:
         file.write("ann\tm1\n\tm1\t3\t883612900\nann\tm1\tlots\t883612900\nann\tm1\t3\tnoon\n")
-    settings = make_settings()
+    settings = make_settings(SOURCE__MAX_REFUSED_SHARE="0.5")
     execute(JOB, SECOND, settings)
     published = Store(settings.data_root).published("items", SECOND)
     rows = pq.read_table(published.quarantine).to_pylist()
