@@ -39,7 +39,7 @@ class Events:
         rows.refuse(pc.is_null(items), f"{source.item} is empty")
         clock = self._clock_of(rows.file)
         moments = clock.moments(_standing(rows, rows.column(source.time)))
-        rows.refuse(pc.is_null(moments), clock.problem)
+        rows.refuse(pc.is_null(moments), clock.problem, source.time)
         return pa.table(
             {
                 "user_id": users,
@@ -74,10 +74,10 @@ class Events:
         if not (name := self.source.value):
             return of_type
         values = numbers(rows.column(name)).cast(pa.float64())
-        rows.refuse(pc.is_null(values), f"{name} is not a number")
+        rows.refuse(pc.is_null(values), f"{name} is not a number", name)
         against = pc.less(of_type, 0)
         wrong = pc.and_(pc.less(values, 0), pc.invert(against))
-        rows.refuse(wrong, f"{name} is negative; give returns an event type with a negative weight")
+        rows.refuse(wrong, f"{name} is negative (give returns an event type with a negative weight)", name)
         return pc.multiply(of_type, pc.if_else(against, pc.abs(values), values))
 
     def _clock_of(self, file: File) -> Clock:

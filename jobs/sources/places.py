@@ -100,17 +100,12 @@ def _match(base: str, pattern: str, taken: set[str]) -> list[File]:
     if system.isdir(path):
         matches = system.find(path)
     else:
-        matches = [p for p in system.glob(path) if system.isfile(p)] if _is_glob(path) else [path]
-        matches = [p for p in matches if system.exists(p)]
+        matches = [path] if system.exists(path) else [p for p in system.glob(path) if system.isfile(p)]
     visible = (p for p in sorted(matches) if p not in taken and not Path(p).name.startswith((".", "_")))
     return [
         File(system, p, p.removeprefix(root) if p.startswith(root) and root else Path(p).name)
         for p in visible
     ]
-
-
-def _is_glob(path: str) -> bool:
-    return any(sign in path for sign in "*?[")
 
 
 def _nothing(base: str, role: str, patterns: tuple[str, ...]) -> str:

@@ -43,6 +43,8 @@ class Clock:
 
         SettingsError where most numbers fit another unit than the settings' or the one the file began with.
         """
+        if self.source.time_format and pa.types.is_integer(column.type):
+            column = column.cast(pa.string())
         kind = column.type
         if pa.types.is_date(kind):
             column, kind = column.cast(pa.timestamp("s")), pa.timestamp("s")
@@ -106,7 +108,7 @@ class Clock:
     def _complain(self, example: float, unit: str, said: str, other: str) -> None:
         year = 1970 + int(example / PER_SECOND[unit] / SECONDS_A_YEAR)
         raise SettingsError(
-            f"{self.source.time} = {example:.0f} in {self.file} would be in the year {year:,} ({said}); it "
+            f"{self.source.time} = {example:.0f} in {self.file} would be in the year {year} ({said}); it "
             f"fits the unit {other!r}: correct source.time_unit, or the file if it was written wrongly"
         )
 

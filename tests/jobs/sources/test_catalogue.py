@@ -47,7 +47,7 @@ def test_of_a_repeated_item_the_last_row_counts_and_the_others_stop_nothing(read
 
 
 def test_prices_that_are_none_or_negative_are_left_empty_and_said(read):
-    items = "item,title,price\na,Apple,-3\nb,Bread,ask us\nc,Cake,\nd,Date,2\n"
+    items = "item,title,price\na,Apple,-3\nb,Bread,ask us\nc,Cake,None\nd,Date,2\n"
     raw = read({"interactions.csv": EVENTS, "items.csv": items}, SOURCE__PRICE="price")
     assert [_items(raw)[i]["price"] for i in "abcd"] == [None, None, None, 2.0]
     assert raw.notes == ["warning: 2 prices are none and were left empty, such as '-3' in items.csv:2"]

@@ -61,10 +61,10 @@ def test_negative_missing_and_infinite_values_are_refused_with_their_line(read):
     )
     raw = read({"interactions.csv": text}, SOURCE__VALUE="stars", **LOOSE)
     assert _events(raw) == [("ann", "a", "event", 2.0)]
-    assert [(row.where, row.problem.split(";")[0]) for row in raw.refused] == [
-        ("interactions.csv:3", "stars is not a number"),
-        ("interactions.csv:4", "stars is not a number"),
-        ("interactions.csv:5", "stars is not a number"),
+    assert [(row.where, row.problem.split(" (")[0]) for row in raw.refused] == [
+        ("interactions.csv:3", "stars is not a number: 'nan'"),
+        ("interactions.csv:4", "stars is not a number: 'inf'"),
+        ("interactions.csv:5", "stars is not a number: ''"),
         ("interactions.csv:2", "stars is negative"),
     ]
 
@@ -123,3 +123,24 @@ def test_a_value_of_the_wrong_kind_throughout_stops_with_the_first_rows(read):
         match=r"5 of 5 rows .*max_refused_share = 0\.05.*: interactions\.csv:2 time is not a time",
     ):
         read({"interactions.csv": text})
+
+
+def test_a_single_column_asks_for_the_delimiter(read):
+    with pytest.raises(SettingsError, match=r"it has user;item;time \(is source\.delimiter right\?\)"):
+        read({"interactions.csv": "user;item;time\nann;a;2020-01-01\n"})
+    raw = read(
+        {"interactions.csv": "user;item;time\nann;a;2020-01-01\n", "items.csv": "item;title\na;Apple\n"},
+        SOURCE__DELIMITER=";",
+    )
+    assert _events(raw) == [("ann", "a", "event", 1.0)]
+
+
+def test_a_single_impossible_parquet_time_is_refused_with_its_number(read, tmp_path):
+    (tmp_path / "raw").mkdir()
+    time = pa.array([1388534400] * 2 + [1388534400000]).cast(pa.timestamp("s"))
+    table = pa.table({"user": ["ann", "bob", "eve"], "item": ["a"] * 3, "time": time})
+    pq.write_table(table, tmp_path / "raw" / "interactions.parquet")
+    # Parquet knows no seconds: the number comes back in milliseconds
+    raw = read({}, **LOOSE)
+    (refused,) = raw.refused
+    assert (refused.where, "1388534400000" in refused.problem) == ("interactions.parquet:3", True)

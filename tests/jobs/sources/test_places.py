@@ -19,10 +19,11 @@ def _users(raw):
         ({"log/1.csv": EVENTS, "log/2.csv.gz": MORE, "log/_SUCCESS": "", "log/.part.crc": "x"}, "log"),
         ({"log/1.csv": EVENTS, "log/deep/2.csv": MORE, "log/notes.txt": "no"}, "log/**/*.csv"),
         ({"2020-01.csv": EVENTS, "2020-02.csv": MORE}, "2020-*.csv"),
+        ({"log [1].csv": EVENTS + MORE.split("\n", 1)[1]}, "log [1].csv"),
         ({"both.csv": EVENTS + MORE.split("\n", 1)[1]}, "both.csv"),
         ({"interactions/1.csv": EVENTS, "interactions/2.csv": MORE}, ""),
     ],
-    ids=["folder", "deep glob", "glob", "file", "by default"],
+    ids=["folder", "deep glob", "glob", "file with brackets", "file", "by default"],
 )
 def test_a_role_is_a_file_a_folder_or_a_glob(read, files, pattern):
     assert _users(read(files, SOURCE__INTERACTIONS=pattern)) == ["ann", "bob"]
