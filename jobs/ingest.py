@@ -21,6 +21,8 @@ def run(night: Night) -> None:
     raw = tables.read(night.settings)
     for note in raw.notes:
         night.note(note)
+    events_read = raw.accounts["interactions"]
+    night.count(read=events_read.read, left_out=events_read.left_out, merged=events_read.merged)
     for refused in raw.refused:
         night.quarantine(refused.where, "malformed", refused.problem, refused.raw)
     events = raw.events.filter(pc.less(raw.events["event_time"], night.as_of))

@@ -88,6 +88,13 @@ def test_malformed_rows_are_quarantined_with_file_and_line(make_settings, source
         ("tiny.inter:9", "timestamp"),
     }
     assert published.manifest["rows"]["quarantined"] == {"malformed": 4}
+    counts = published.manifest["counts"]
+    assert {name: counts[name] for name in ("read", "left_out", "merged", "selected")} == {
+        "read": 8,
+        "left_out": 0,
+        "merged": 0,
+        "selected": 4,
+    }
 
 
 def test_a_ds_before_the_data_says_when_the_data_begins(make_settings):
