@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from jobs.sources.blocks import blocks
 from jobs.sources.chunk import Chunk, Wanted, table
 from jobs.sources.json_lines import flat
 from jobs.sources.places import File, Patterns
-from jobs.sources.values import price
+from jobs.sources.values import TEXTS, price
 
 PATTERNS_2014: Patterns = {
     "interactions": ("reviews_*_5.json*", "reviews_*.json*"),
@@ -48,6 +49,7 @@ FIELDS = {
     "brand": ("brand", "store"),
     "price": ("price",),
 }
+IDS = ("asin", "parent_asin")
 TAG = re.compile(r"<[^<>]*>")
 # Pages that were scraped with their scripts and styles.
 SCRAP = re.compile(r"getTime\(\)|function\s*\(|\{[^{}]*:[^{}]*\}")
@@ -65,13 +67,11 @@ def reviews(file: File, wanted: Wanted) -> Iterator[Chunk]:
 
 def items(file: File, wanted: Wanted) -> Iterator[Chunk]:
     """One row an item, under the names in FIELDS."""
+    asked = [name for name in FIELDS if name in wanted.columns]
     for block in blocks(file, wanted.encoding or "utf-8"):
         records, lines, refused = json_lines.objects(file, block, wanted, literal)
-        rows = [item(record) for record in records]
-        columns = {name: json_lines.column([row[name] for row in rows]) for name in FIELDS}
-        columns["categories"] = pa.array([row["categories"] for row in rows], pa.list_(pa.string()))
-        columns["price"] = pa.array([row["price"] for row in rows], pa.float64())
-        yield Chunk(table(columns, len(rows)), lines, tuple(FIELDS), refused)
+        columns = {name: column(name, records) for name in asked}
+        yield Chunk(table(columns, len(records)), lines, tuple(FIELDS), refused)
 
 
 def literal(line: str) -> Any:
@@ -82,22 +82,31 @@ def literal(line: str) -> Any:
         return ast.literal_eval(line)
 
 
-def item(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields of one item, cleaned of markup."""
-    found = {name: next((record[k] for k in keys if record.get(k)), None) for name, keys in FIELDS.items()}
-    for name in ("title", "description", "features", "main_category", "brand"):
-        found[name] = clean(found[name])
-    categories = (clean(part) for part in flat(found["categories"]))
-    found["categories"] = list(dict.fromkeys(part for part in categories if part))
-    found["price"] = cost(found["price"])
-    return found
+def column(name: str, records: list[dict[str, Any]]) -> pa.Array:
+    """One field of the items, under any of its names, cleaned of markup."""
+    keys = FIELDS[name]
+    found = [next((record[key] for key in keys if record.get(key)), None) for record in records]
+    if name == "price":
+        return pa.array([cost(value) for value in found], pa.float64())
+    if name == "categories":
+        parts = [[clean_part(part) for part in flat(value)] for value in found]
+        return pa.array([[part for part in dict.fromkeys(row) if part] for row in parts], TEXTS)
+    return json_lines.column(found if name in IDS else [clean(value) for value in found])
 
 
 def clean(value: Any) -> str | None:
     """Text without tags and entities; None where nothing is left, or what is left is script or style."""
-    text = TAG.sub(" ", html.unescape(" ".join(flat(value))))
+    text = value if isinstance(value, str) else " ".join(flat(value))
+    if "&" in text or "<" in text:
+        text = TAG.sub(" ", html.unescape(text))
     text = " ".join(text.split())
-    return None if not text or SCRAP.search(text) else text
+    return None if not text or (("(" in text or "{" in text) and SCRAP.search(text)) else text
+
+
+@lru_cache(maxsize=1 << 16)
+def clean_part(part: str) -> str | None:
+    """A category, cleaned; the same few come again and again."""
+    return clean(part)
 
 
 def cost(value: Any) -> float | None:
