@@ -101,5 +101,15 @@ def _standing(rows: Verdicts, column: pa.Array) -> pa.Array:
 
 def once(events: pa.Table) -> pa.Table:
     """The same thing at the same moment is one event; of several weights the largest is kept."""
-    merged = events.group_by(KEY, use_threads=False).aggregate([("weight", "max")])
-    return merged.rename_columns([name.removesuffix("_max") for name in merged.column_names])
+    dictionaries: dict[str, pa.Array] = {}
+    numbered = events
+    # Arrow groups numbers in half the time it takes for texts.
+    for name in ("user_id", "item_id", "event_type"):
+        encoded = events[name].dictionary_encode().unify_dictionaries()
+        indices = [chunk.indices for chunk in encoded.chunks]
+        dictionaries[name] = encoded.chunk(0).dictionary if indices else pa.array([], pa.string())
+        column = pa.chunked_array(indices, pa.int32())
+        numbered = numbered.set_column(numbered.column_names.index(name), name, column)
+    merged = numbered.group_by(KEY, use_threads=False).aggregate([("weight", "max")])
+    texts = {name: dictionary.take(merged[name]) for name, dictionary in dictionaries.items()}
+    return pa.table(texts | {"event_time": merged["event_time"], "weight": merged["weight_max"]})

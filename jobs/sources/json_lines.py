@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
@@ -12,8 +13,6 @@ from jobs.sources.blocks import Block, blocks
 from jobs.sources.chunk import Chunk, Refused, Wanted, numbered, table
 from jobs.sources.places import File
 
-# A line that may be none of the file's objects: then lines are to be counted one by one.
-BLANK = (b"\n\n", b"\n ", b"\n\t", b"\n\r")
 SAMPLE = 1000  # lines that decide the columns' types; a block that does not fit is read line by line
 Parse = Callable[[str], Any]
 
@@ -95,7 +94,8 @@ def _type(values: list[Any]) -> pa.DataType | None:
 
 def _quickly(data: bytes, schema: pa.Schema) -> pa.Table | None:
     """The block by Arrow; None where lines and objects are not one to one, or a value is of another type."""
-    if not schema.names or data[:1].isspace() or any(blank in data for blank in BLANK):
+    lines = _lines(data)
+    if not schema.names or not lines:
         return None
     try:
         rows = arrow_json.read_json(
@@ -105,7 +105,15 @@ def _quickly(data: bytes, schema: pa.Schema) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-    return rows if rows.num_rows == data.count(b"\n") else None
+    return rows if rows.num_rows == lines else None
+
+
+def _lines(data: bytes) -> int:
+    """How many lines there are; 0 where one does not begin an object."""
+    signs = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(signs == ord("\n"))
+    begins = signs[np.concatenate([[0], ends[:-1] + 1])]
+    return len(ends) if (begins == ord("{")).all() else 0
 
 
 def column(values: list[Any]) -> pa.Array:

@@ -67,3 +67,8 @@ def test_an_empty_part_of_a_folder_is_no_harm(read):
 def test_a_damaged_parquet_file_is_named(read):
     with pytest.raises(NightmillError, match=r"cannot read .*interactions\.parquet"):
         read({"interactions.parquet": b"PAR1 but not really"})
+
+
+def test_a_source_of_which_nothing_can_be_used_is_empty_where_that_is_allowed(read):
+    raw = read({"interactions.csv": "user,item,time\nann,a,noon\n"}, SOURCE__MAX_REFUSED_SHARE="1")
+    assert (raw.events.num_rows, raw.users.num_rows, raw.items.num_rows) == (0, 0, 2)
