@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ NEW = 1_000
 STORED = 1_000_000
 LARGER = 4
 ROWS_PER_PART = 1_000  # as many as a flush writes; nothing is compacted
-ROUNDS = 3
+ROUNDS = 5
 
 
 def measure(settings: Settings, say: Callable[[str], None]) -> list[Row]:
@@ -28,6 +29,7 @@ def measure(settings: Settings, say: Callable[[str], None]) -> list[Row]:
         say(f"planning {NEW:,} requests against {stored:,} stored answers")
         root = folder_of(settings.data_root, f"stored-{stored}")
         write_generations(root, PROMPT, stored, ROWS_PER_PART)
+        os.sync()  # or the kernel writes while planning is timed
         found = side("planning", "ours", root=str(root), stored=0)
         seconds[stored], peaks[stored] = found["seconds"], found["peak_gib"]
         if peer is None:
@@ -67,7 +69,7 @@ def _pandas(root: Path, keys: list[str]) -> int:
 
 
 def main() -> None:
-    """One side: the median of three rounds, the first import included in none."""
+    """One side: the median of five rounds, the first import included in none."""
     task, config = sys.argv[1], json.loads(sys.argv[2])
     plan: Callable[[Path, list[str]], int] = {"ours": _ours, "pandas": _pandas}[task]
     keys = [key_of(n) for n in range(config["stored"])] + [key_of(n, "new") for n in range(NEW)]
