@@ -10,7 +10,7 @@ from jobs.sources.chunk import Refused
 from jobs.sources.values import TEXTS, prices, text, texts
 from jobs.sources.verdicts import Verdicts
 
-NOTHING = pa.array(["nan", "none", "null", "n/a"])  # what programs write where there is no price
+NOTHING = ("nan", "none", "null", "n/a")  # what programs write where there is no price
 WHERE = "__where__"  # file and line of a row, until repeated rows are taken out
 
 
@@ -60,7 +60,7 @@ class Items:
         found = pc.if_else(pc.less(found, 0), None, found)
         given = text(column)
         odd = pc.and_(pc.and_(pc.is_null(found), pc.is_valid(given)), rows.stands)
-        odd = pc.and_not(odd, pc.fill_null(pc.is_in(pc.utf8_lower(given), NOTHING), False))
+        odd = pc.and_not(odd, pc.fill_null(pc.is_in(pc.utf8_lower(given), pa.array(NOTHING)), False))
         if count := pc.sum(odd).as_py():
             self.odd_price = (
                 self.odd_price or f"{given.filter(odd)[0].as_py()[:40]!r} in {_where(rows).filter(odd)[0]}"

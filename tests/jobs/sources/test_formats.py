@@ -1,12 +1,14 @@
 """Every profile's format through the job itself, gate included."""
 
 import json
+import subprocess
+import sys
 from datetime import date
 
 import pytest
 
 from feature_store.partitions import Store, read
-from feature_store.settings import SETTINGS_FOLDER
+from feature_store.settings import REPOSITORY, SETTINGS_FOLDER
 from jobs.ingest import JOB
 from jobs.sources.formats import FORMATS
 from jobs.step import execute
@@ -64,3 +66,12 @@ def test_a_publishers_files_become_the_three_tables(settings_of, profile):
 def test_every_format_has_a_profile():
     profiles = {path.stem.replace("_", "-") for path in SETTINGS_FOLDER.glob("*.toml")}
     assert set(FORMATS) - {"auto", "recbole"} <= profiles
+
+
+def test_a_night_without_news_does_not_wait_for_pandas():
+    # Arrow imports it with the first array that is made of Python values
+    code = "import sys, jobs.ingest; print('pandas' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
