@@ -1,6 +1,6 @@
 """nightmill bench generation: what the machinery around the model costs, and what it saves.
 
-Some ten minutes on two cores: an ingest and a whole first night of item profiles on MovieLens-100k, the same
+Some fifteen minutes on two cores: an ingest and a whole first night of item profiles on MovieLens-100k, the same
 commands again, two rounds of both sides of throughput, and planning.
 """
 

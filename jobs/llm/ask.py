@@ -224,9 +224,10 @@ class Flush:
         # The account first: what a crash in between leaves behind was paid for, but is not there.
         if self.counts["asked"]:
             self._account.write()
-        waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
-        if waiting:
-            self._generations.add(waiting)
+        if self._waiting:
+            self._generations.add(self._waiting)
+        # Only now: where a write failed, the last attempt, when asking ends, has them all.
+        self._waiting, self._last = [], time.monotonic()
 
 
 def _outcome(

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from errno import ENOSPC
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from feature_store.errors import NightmillError
 from jobs.llm.ask import Outcome, ask, in_shard
 from jobs.llm.engine import EngineDied, Model
 from jobs.llm.fake_engine import FakeEngine, Fault
+from jobs.llm.generations import Generations
 from jobs.llm.ledger import Ledger
 from jobs.llm.request import Answer, ModelRef, PromptRef, Request, SamplingRef
 from jobs.night import Night
@@ -290,3 +292,21 @@ def test_many_parts_are_worth_a_word(night: Nights, model: Model, monkeypatch: p
     tonight = night()
     run(tonight, model, [make_request("e0")], Opened(FakeEngine()))
     assert tonight.notes == ["2 parts hold answers to ask_tag: `nightmill compact` makes this faster"]
+
+
+def test_what_could_not_be_written_is_written_when_asking_ends(
+    night: Nights, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, full = Generations.add, iter([True])
+
+    def add_once_full(self: Generations, answered: Sequence[tuple[Request, Answer]]) -> Any:
+        if next(full, False):
+            raise OSError(ENOSPC, "No space left on device")
+        return add(self, answered)
+
+    monkeypatch.setattr(Generations, "add", add_once_full)
+    tonight = night(GENERATION__FLUSH_ROWS="2")
+    requests = [make_request(f"e{n}") for n in range(5)]
+    with pytest.raises(OSError, match="No space left"):
+        run(tonight, model, requests, Opened(FakeEngine()))
+    assert len(Generations(tonight.store.root).find("ask_tag", [r.key for r in requests])) == 2
