@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store.partitions import Partition
+from feature_store.partitions import Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night, end_of
@@ -85,5 +85,29 @@ def partition(tmp_path: Path) -> Callable[..., Partition]:
         folder = Path(tempfile.mkdtemp(prefix=f"{table}-{ds}-", dir=tmp_path))
         pq.write_table(columns.select(contract.schema.names), folder / "part-00000.parquet")
         return Partition(table, ds, "run", folder)
+
+    return make
+
+
+@pytest.fixture
+def two_nights(make_settings: Callable[..., Settings]) -> Callable[[Mapping[str, int]], Store]:
+    """`two_nights(counts)`: ingest and profile_items of 1998-01-07 and 08, each with one refused row."""
+
+    def make(counts: Mapping[str, int]) -> Store:
+        settings = make_settings()
+        event = {"user_id": "u", "item_id": "i1", "event_time": datetime(1998, 1, 6, tzinfo=UTC)}
+        tables: dict[str, Rows] = {
+            "interactions": [event],
+            "items": [{"item_id": "i1"}, {"item_id": "i2"}],
+            "users": [],
+        }
+        malformed = [{"entity_id": "x.inter:3", "reason": "malformed", "detail": "no item"}]
+        cut_off = [{"entity_id": "i9", "reason": "truncated", "detail": "cut off", "raw": "{"}]
+        for ds in (date(1998, 1, 7), date(1998, 1, 8)):
+            publish_night(settings, "ingest", ds, tables, {}, malformed)
+            publish_night(
+                settings, "profile_items", ds, {"item_profiles": [{"item_id": "i1"}]}, counts, cut_off
+            )
+        return Store(settings.data_root)
 
     return make

@@ -1,12 +1,11 @@
 """Accounts of two steps over two nights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from feature_store.partitions import Store
-from feature_store.settings import Settings
 from jobs.night_accounts import render_steps, steps
 
 FIRST, SECOND = date(1998, 1, 7), date(1998, 1, 8)
@@ -18,19 +17,11 @@ COUNTS = {
     "cached_tokens": 2000,
     "output_tokens": 400,
 }
-REFUSED = [{"entity_id": "i9", "reason": "truncated", "detail": "cut off", "raw": "{"}]
 
 
 @pytest.fixture
-def store(publish: Callable[..., None], make_settings: Callable[..., Settings]) -> Store:
-    settings = make_settings()
-    event = {"user_id": "u", "item_id": "i1", "event_time": datetime(1998, 1, 6, tzinfo=UTC)}
-    for ds in (FIRST, SECOND):
-        tables = {"interactions": [event], "items": [{"item_id": "i1"}, {"item_id": "i2"}], "users": []}
-        malformed = [{"entity_id": "x.inter:3", "reason": "malformed", "detail": "no item"}]
-        publish(settings, "ingest", ds, tables, {}, malformed)
-        publish(settings, "profile_items", ds, {"item_profiles": [{"item_id": "i1"}]}, COUNTS, REFUSED)
-    return Store(settings.data_root)
+def store(two_nights: Callable[[Mapping[str, int]], Store]) -> Store:
+    return two_nights(COUNTS)
 
 
 def test_steps_come_in_the_order_they_run_with_their_accounts(store: Store) -> None:

@@ -1,13 +1,12 @@
 """What `nightmill status` says of two nights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from feature_store.partitions import Store
 from feature_store.sections import Price
-from feature_store.settings import Settings
 from jobs.llm.ledger import Entry, Ledger
 from jobs.report.units import DASH
 from jobs.status import bars, render_status
@@ -15,20 +14,12 @@ from jobs.status import bars, render_status
 FIRST, SECOND = date(1998, 1, 7), date(1998, 1, 8)
 # 12 questions, two of them answered before; nine rows of ten have values
 COUNTS = {"requests": 12, "asked": 10, "cached": 2, "selected": 10, "written": 7, "carried_forward": 2}
-REFUSED = [{"entity_id": "i9", "reason": "truncated", "detail": "cut off", "raw": "{"}]
 FREE = Price(currency="USD", read=0, cached=0, written=0)
 
 
 @pytest.fixture
-def store(publish: Callable[..., None], make_settings: Callable[..., Settings]) -> Store:
-    settings = make_settings()
-    event = {"user_id": "u", "item_id": "i1", "event_time": datetime(1998, 1, 6, tzinfo=UTC)}
-    for ds in (FIRST, SECOND):
-        tables = {"interactions": [event], "items": [{"item_id": "i1"}, {"item_id": "i2"}], "users": []}
-        malformed = [{"entity_id": "x.inter:3", "reason": "malformed", "detail": "no item"}]
-        publish(settings, "ingest", ds, tables, {}, malformed)
-        publish(settings, "profile_items", ds, {"item_profiles": [{"item_id": "i1"}]}, COUNTS, REFUSED)
-    return Store(settings.data_root)
+def store(two_nights: Callable[[Mapping[str, int]], Store]) -> Store:
+    return two_nights(COUNTS)
 
 
 def lines(store: Store, price: Price = FREE) -> list[str]:
