@@ -1,7 +1,7 @@
 """nightmill bench generation: what the machinery around the model costs, and what it saves.
 
-Some fifteen minutes on two cores: an ingest and a whole first night of item profiles on MovieLens-100k, the same
-commands again, two rounds of both sides of throughput, and planning.
+Some fifteen minutes on two cores: an ingest and a whole first night of item profiles on MovieLens-100k, the
+same commands again, two rounds of both sides of throughput, and planning.
 """
 
 from collections.abc import Callable
