@@ -32,7 +32,6 @@ def run(night: Night) -> None:
     wording = Wording.of(night.settings, model)
     prompt = load_prompt(PROMPT, night.settings.profiles.item_prompt_version, wording=wording)
     requests = [prompt.request(row["item_id"], as_row(row), model.ref, sampling) for row in _scope(night)]
-    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
     reader = partial(
         read_profile,
         language=night.settings.profiles.language,

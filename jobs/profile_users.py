@@ -44,8 +44,6 @@ def run(night: Night) -> None:
         values = read_profile(request, value, language, allowed)
         return {**values, "history_events": shown[request.entity_id]}
 
-    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
-
     outcomes = ask(night, requests, read, model, "profile_users")
     if night.shard is None:
         describe(night, prompt, model)

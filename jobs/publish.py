@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jobs.step import Job
 
 VERSION = "0.1.0"
+# Behind the fingerprint of a night some of whose rows still wait to be asked about.
+INCOMPLETE = ":incomplete"
 
 
 @cache
@@ -101,7 +103,7 @@ def _manifest(
         # A night that is not complete must not be taken for the one that was wanted.
         "fingerprint": night.content_hashes[table, day]
         if is_event
-        else wanted + ":incomplete" * bool(night.incomplete),
+        else wanted + INCOMPLETE * bool(night.incomplete),
         "inputs": {
             name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
             for name, parts in night.inputs.items()

@@ -14,6 +14,7 @@ from feature_store.partitions import Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night
+from jobs.publish import INCOMPLETE
 from jobs.step import Job, Outcome, attempt, find_inputs, finish, lock_name, new_run_id
 
 
@@ -44,7 +45,7 @@ def replay(job: Job, ds: date, settings: Settings) -> Outcome:
         night = Night(ds, settings, store, find_inputs(job, ds, store), new_run_id())
         night.only, night.replayed = refused, partition
         # The night stays what it was made from, so that the next `nightmill <job>` does not undo the replay.
-        attempt(job, night, partition.fingerprint.removesuffix(":incomplete"), started)
+        attempt(job, night, partition.fingerprint.removesuffix(INCOMPLETE), started)
     return finish(job, night, started)
 
 

@@ -59,7 +59,6 @@ def run(night: Night) -> None:
             a, b = (question.other, question.item) if flipped else (question.item, question.other)
             row = {"history": liked, "a": items[a], "b": items[b]}
             requests.append(prompt.request(question.entity(flipped), row, model.ref, sampling))
-    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
     outcomes = ask(night, requests, _read, model, "simulate_cold_start")
     if night.shard is None:
         describe(night, prompt, model)

@@ -91,7 +91,7 @@ def _model_table(
     return (
         name,
         newest.ds.isoformat(),
-        percent(coverage(counts)) + ("" if not newest.manifest.get("incomplete") else " so far"),
+        percent(coverage(counts)) + (" so far" if newest.manifest.get("incomplete") else ""),
         percent(reused),
         number(asked),
         number(sum(entry.tokens for entry in night)),

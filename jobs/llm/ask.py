@@ -77,6 +77,7 @@ def ask(
     more. Counts land in the night's manifest, costs in the ledger. Where the night's token budget ends,
     outcomes are `over_budget` and the night is incomplete.
     """
+    night.count(cut_rows=sum(bool(request.cut_fields) for request in requests))
     requests = [
         request
         for request in requests
@@ -123,7 +124,7 @@ class Asking:
     """The requests of one job in one night, and the accounts of answering them."""
 
     def __init__(self, night: Night, model: Model, job: str, open_: OpenEngine | None = None) -> None:
-        self.night, self.job, self.model = night, job, model
+        self.night, self.job = night, job
         self.generations = Generations(night.store.root)
         self.ledger = Ledger(night.store.root)
         self._open = open_ or (lambda: open_engine(night.settings, model.resolved))

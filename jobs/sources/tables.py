@@ -100,8 +100,8 @@ def read(settings: Settings) -> Raw:
         )
     return Raw(
         _contract("interactions", single),
-        _contract("items", with_unlisted(items, _unique(single["item_id"]))),
-        _contract("users", of_users(known, _unique(single["user_id"]))),
+        _contract("items", with_unlisted(items, pc.unique(single["item_id"]))),
+        _contract("users", of_users(known, pc.unique(single["user_id"]))),
         accounts,
         catalogue.notes(),
     )
@@ -140,10 +140,6 @@ def _listed(
     account.refused += repeated
     account.kept = rows.num_rows
     return rows
-
-
-def _unique(column: pa.ChunkedArray) -> pa.Array:
-    return pc.unique(column)
 
 
 def _contract(table: str, rows: pa.Table) -> pa.Table:
