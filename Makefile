@@ -6,7 +6,7 @@ export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(wildcard feature_store jobs dags infra tests)
 
-.PHONY: help setup nightly airflow test check lock clean
+.PHONY: help setup nightly airflow test check docs lock clean
 
 help:
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile
@@ -28,6 +28,9 @@ check: setup ## ruff and mypy
 	@$(PY) -m ruff check $(SOURCES)
 	@$(PY) -m ruff format --check $(SOURCES)
 	@$(PY) -m mypy
+
+docs: setup ## write docs/features.md anew from the contracts
+	@$(PY) -m feature_store.documentation
 
 lock: setup ## renew infra/lock/*.txt from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@infra/setup.sh renew $(UPGRADE)

@@ -28,7 +28,11 @@ REFUSALS = (
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, whether it may be null, what its values may be, and who made them."""
+    """One column: its type, whether it may be null, what its values may be, and who made them.
+
+    unit: what a number counts or measures, where its name does not say so. categorical: a text out of a
+    vocabulary, so that the shares of its values mean something.
+    """
 
     name: str
     type: pa.DataType
@@ -39,6 +43,8 @@ class Column:
     values: tuple[str, ...] | None = None
     max_length: int | None = None
     from_model: bool = False
+    unit: str = ""
+    categorical: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Table:
     kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
     `snapshot` tables hold the whole state as of their ds. in_order: pairs of columns of which the first is
     never later (or larger) than the second. coverage: the share of the rows a job selected that must have
-    been written or carried forward, else the partition is not published.
+    been written or carried forward, else the partition is not published. fresh_days: how many days the newest
+    partition (of an event table: the newest that has rows) may be behind the night that is looked at, before
+    the table counts as stale; see feature_store/freshness.py.
     """
 
     name: str
@@ -59,6 +67,7 @@ class Table:
     kind: Literal["event", "snapshot"] = "snapshot"
     in_order: tuple[tuple[str, str], ...] = ()
     coverage: float = 0.0
+    fresh_days: int = 1
 
     @property
     def schema(self) -> pa.Schema:

@@ -1,7 +1,7 @@
 """Every table Nightmill publishes, declared once: columns, types, keys, ranges.
 
-Parquet schemas, DuckDB views, Spark schemas and Great Expectations suites are made from this file.
-A new feature is one column in a transform and one line here.
+Parquet schemas, DuckDB views, Spark schemas, Great Expectations suites and docs/features.md (`make docs`) are
+made from this file. A new feature is one column in a transform and one line here.
 """
 
 from dataclasses import replace
@@ -107,6 +107,7 @@ _ALL = (
         ),
         ("user_id", "item_id", "event_time", "event_type"),
         kind="event",
+        fresh_days=3,
     ),
     Table(
         "items",
@@ -137,7 +138,7 @@ _ALL = (
             _item(),
             _llm("llm_description", TEXT, "one sentence, grounded in the item's fields", 400),
             _llm("llm_tags", TEXTS, "tags from a closed vocabulary"),
-            _llm("llm_audience", TEXT, "audience from a closed vocabulary", 60),
+            replace(_llm("llm_audience", TEXT, "audience from a closed vocabulary", 60), categorical=True),
             Column("generation_key", TEXT, "key of the generation behind the row"),
             *MODEL_PROVENANCE,
         ),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from feature_store.freshness import stale
 from feature_store.partitions import POINTER, Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
@@ -31,7 +32,9 @@ Key = tuple[str, str, int, str]
 
 
 def run(night: Night) -> None:
-    """Judge the newest night whose horizon is over, and write its metrics."""
+    """Judge the newest night whose horizon is over, and write its metrics; say which tables are stale."""
+    for behind in stale(night.store, night.ds, leaving_out=JOB.outputs):
+        night.note(str(behind))
     partitions = _due(night)
     horizon_days = night.settings.evaluate.horizon_days
     if partitions is None:

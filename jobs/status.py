@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime
 
+from feature_store.freshness import stale
 from feature_store.partitions import Partition, Store
 from feature_store.sections import Price
 from feature_store.tables import TABLES
@@ -32,7 +33,7 @@ NIGHTS = 14
 
 
 def render_status(store: Store, price: Price, now: datetime | None = None) -> str:
-    """What is published; what the model's tables cover, reused and cost; what was refused; answers stored.
+    """What is published and stale; what the model's tables cover and cost; what was refused; answers stored.
 
     `nights` draws the tokens of the newest 14 nights, oldest first. now: aware, for the age of partitions.
     """
@@ -40,6 +41,8 @@ def render_status(store: Store, price: Price, now: datetime | None = None) -> st
     published = {name: store.partitions(name) for name in TABLES}
     entries = Ledger(store.root).entries()
     parts = [aligned(TABLE_HEADINGS, [_table(name, found, now) for name, found in published.items()], left=2)]
+    if behind := stale(store):
+        parts.append("stale\n" + "\n".join(f"  {table}" for table in behind))
     asking = {name: found for name, found in published.items() if found and _asks(found[-1])}
     if asking:
         headings = (*MODEL_HEADINGS[:-2], f"cost ({price.currency})", MODEL_HEADINGS[-1])

@@ -142,7 +142,14 @@ def test_a_night_younger_than_the_horizon_is_not_judged(publish: Publish, settin
     publish(settings, "recommend", day_before, {"recommendations": []})
     outcome = execute(JOB, day_before, settings)
     assert values(settings, day_before) == {}
-    assert "no night with recommendations is 7 days older" in outcome.notes[0]
+    assert "no night with recommendations is 7 days older" in outcome.notes[-1]
+
+
+def test_a_table_that_is_behind_the_night_is_named(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    # The night itself has lists and a catalogue; recall was last run a week before.
+    said = [note for note in execute(JOB, JUDGED, settings).notes if "fresh_days" in note]
+    assert [note.split(" ")[0] for note in said] == ["candidates"]
 
 
 def test_without_a_ranker_recall_is_what_was_published(publish: Publish, settings: Settings) -> None:

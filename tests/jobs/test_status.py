@@ -62,6 +62,14 @@ def test_status_counts_the_refused_by_reason(store: Store) -> None:
     assert lines(store)[-2:] == ["  items: 2 malformed", "  item_profiles: 2 truncated"]
 
 
+def test_status_names_the_tables_that_are_behind(store: Store, publish, make_settings) -> None:
+    assert "stale" not in lines(store)
+    publish(make_settings(), "ingest", date(1998, 1, 10), {"items": [{"item_id": "i1"}], "users": []})
+    text = lines(store)
+    (first, *_) = text[text.index("stale") + 1 :]
+    assert first.startswith("  interactions has no row since 1998-01-06, 4 days before 1998-01-10")
+
+
 def test_bars_are_drawn_against_the_largest() -> None:
     assert bars([0, 7, 14]) == "▁▅█"
     assert bars([0, 0]) == "▁▁"
