@@ -8,11 +8,9 @@
 A run is invisible until the pointer names it, and replacing the pointer is one atomic rename.
 """
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -23,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_store.errors import NightmillError
+from feature_store.locks import locked
 from feature_store.tables import TABLES
 
 POINTER = "published.json"
@@ -104,14 +103,9 @@ class Store:
         write_atomically(folder / POINTER, json.dumps({"run_id": run_id}))
         return Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
 
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a named lock; the kernel frees it when the process dies, however it dies."""
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f"{name}.lock", "w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+    def lock(self, name: str, who: str = "") -> AbstractContextManager[None]:
+        """Hold a named lock; where it is taken, `who` says on stderr whom it waits for."""
+        return locked(self.root / "locks" / f"{name}.lock", who)
 
 
 def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.Table:

@@ -106,7 +106,8 @@ def build_parser() -> Parser:
 
 def _say(outcome: Outcome) -> None:
     if outcome.nothing_to_do:
-        what = "nothing to do: its inputs are those of the published run"
+        rival = outcome.rival and f"published meanwhile by {outcome.rival}"
+        what = f"nothing to do: {rival or 'its inputs are those of the published run'}"
     else:
         counts = ", ".join(
             f"{value:,} {name.replace('_', ' ')}" for name, value in sorted(outcome.counts.items())

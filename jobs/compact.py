@@ -78,7 +78,7 @@ class Summary:
 def compact(store: Store) -> Summary:
     """Merge the small parts under one data root; jobs may ask and answer meanwhile."""
     started, summary = time.monotonic(), Summary()
-    with store.lock("compact"):
+    with store.lock("compact", "a compaction"):
         plans = [
             (kind, batch)
             for kind in KINDS

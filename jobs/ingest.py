@@ -76,4 +76,5 @@ JOB = Job(
     run=run,
     settings=("source",),
     fingerprint=source_hash,
+    exclusive=True,
 )

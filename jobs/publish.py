@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import socket
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -100,6 +102,7 @@ def _manifest(
         "as_of": night.as_of,
         "job": job.name,
         "run_id": night.run_id,
+        "process": f"pid {os.getpid()} on {socket.gethostname()}",
         # A night that is not complete must not be taken for the one that was wanted.
         "fingerprint": night.content_hashes[table, day]
         if is_event

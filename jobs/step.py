@@ -37,6 +37,7 @@ class Job:
     settings: sections that change the result, part of the fingerprint. fingerprint: anything else that
     does (prompt hash, model revision, hash of raw files). after: what is left to do once everything is
     published, such as a report; also called when there was nothing to do, in case it was cut short before.
+    exclusive: one run at a time whatever its ds, for a job that publishes other days of an event table too.
     """
 
     name: str
@@ -47,12 +48,16 @@ class Job:
     settings: tuple[str, ...] = ()
     fingerprint: Callable[[Settings], Any] | None = None
     shardable: bool = False
+    exclusive: bool = False
     after: Callable[[Store, date, Settings], None] | None = None
 
 
 @dataclass
 class Outcome:
-    """What became of one execution."""
+    """What became of one execution.
+
+    rival: the run of another process that published the same meanwhile, where that is why nothing was to do.
+    """
 
     job: str
     ds: date
@@ -60,6 +65,7 @@ class Outcome:
     seconds: float
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rival: str = ""
 
 
 def digest(value: Any) -> str:
@@ -115,23 +121,37 @@ def is_published(job: Job, ds: date, store: Store, wanted: str) -> bool:
 
 
 def lock_name(job: Job, ds: date, shard: tuple[int, int] | None = None) -> str:
-    """The lock under which a job (or a shard of it) runs for a ds."""
+    """The lock under which a job (or a shard of it) runs for a ds: that of every partition it publishes."""
+    if job.exclusive:
+        return job.name
     return f"{job.name}-{ds}" + (f"-{shard[0]}of{shard[1]}" if shard else "")
+
+
+def rival(job: Job, ds: date, store: Store, began: datetime) -> str:
+    """The run that published the job's result for ds after `began`, and its process; empty if none did."""
+    for table in (t for t in job.outputs if TABLES[t].kind == "snapshot"):
+        partition = store.published(table, ds)
+        if partition and datetime.fromisoformat(partition.manifest["finished_at"]) >= began:
+            return f"run {partition.run_id} of {partition.manifest['process']}"
+    return ""
 
 
 def execute(
     job: Job, ds: date, settings: Settings, shard: tuple[int, int] | None = None, reprocess: bool = False
 ) -> Outcome:
-    """Run a job for a ds unless its published result was made from the very same inputs."""
-    started = time.monotonic()
+    """Run a job for a ds unless its published result was made from the very same inputs.
+
+    Of two that are started at once one runs; the other waits, and finds that there is nothing left to do.
+    """
+    started, began = time.monotonic(), datetime.now(UTC)
     store = Store(settings.data_root)
-    with store.lock(lock_name(job, ds, shard)):
+    with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
         inputs = find_inputs(job, ds, store)
         wanted = fingerprint(job, ds, settings, inputs)
         if not reprocess and is_published(job, ds, store, wanted):
             if job.after is not None:
                 job.after(store, ds, settings)
-            return Outcome(job.name, ds, True, time.monotonic() - started)
+            return Outcome(job.name, ds, True, time.monotonic() - started, rival=rival(job, ds, store, began))
         night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess)
         attempt(job, night, wanted, started)
     return finish(job, night, started)

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 from datetime import date
 
 import pyarrow as pa
@@ -63,21 +62,3 @@ def test_files_written_under_an_older_contract_are_read_under_todays(tmp_path):
         schema = pa.schema([pa.field("title", pa.string(), nullable)])
         pq.write_table(pa.table({"title": ["x"]}, schema), file)
     assert read("items", files, ["title"]).to_pylist() == [{"title": "x"}] * 2
-
-
-def _hold(root, held, release):
-    with Store(root).lock("job"):
-        held.set()
-        release.wait(20)
-
-
-def test_a_lock_dies_with_its_process(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(tmp_path, held, release))
-    holder.start()
-    assert held.wait(20)
-    holder.kill()
-    holder.join()
-    with Store(tmp_path).lock("job"):
-        pass

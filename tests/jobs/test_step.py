@@ -1,15 +1,19 @@
 import json
+import multiprocessing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
 
+from feature_store import locks
 from feature_store.errors import GateRefused, NightmillError
 from feature_store.partitions import Store
 from feature_store.sections import Settings
+from jobs import cli
 from jobs.ingest import JOB as INGEST
-from jobs.step import Input, Job, execute
+from jobs.step import Input, Job, execute, lock_name
 
 DS = date(1998, 1, 2)
 
@@ -125,3 +129,50 @@ def test_the_manifest_is_plain_json(settings):
     execute(_write(), DS, settings)
     path = Store(settings.data_root).published("user_embeddings", DS).path / "manifest.json"
     assert json.loads(path.read_text())["job"] == "embed"
+
+
+def _run_and_wait(settings, staged, go_on):
+    def run(night):
+        _write().run(night)
+        staged.set()
+        go_on.wait(60)
+
+    with patch("jobs.publish.gates.check", return_value=[]):
+        execute(_job(run), DS, settings)
+
+
+def test_of_two_at_once_one_publishes_and_the_other_says_who_did(settings, monkeypatch, capsys):
+    context = multiprocessing.get_context("spawn")
+    staged, go_on = context.Event(), context.Event()
+    winner = context.Process(target=_run_and_wait, args=(settings, staged, go_on))
+    winner.start()
+    assert staged.wait(60)
+    say = locks._say_who_holds
+    monkeypatch.setattr(locks, "_say_who_holds", lambda *said: (say(*said), go_on.set()))
+    outcome = execute(_job(lambda night: pytest.fail("it ran twice")), DS, settings)
+    winner.join()
+    published = Store(settings.data_root).published("user_embeddings", DS)
+    assert outcome.nothing_to_do
+    assert outcome.rival.startswith(f"run {published.run_id} of pid {winner.pid} on ")
+    assert f"embed for 1998-01-02 waits for the lock embed-1998-01-02 of pid {winner.pid} on " in (
+        capsys.readouterr().err
+    )
+    cli._say(outcome)
+    assert f"nothing to do: published meanwhile by run {published.run_id} of pid" in capsys.readouterr().out
+    assert execute(_write(), DS, settings).rival == ""
+
+
+def test_a_killed_run_holds_nobody_up(settings):
+    context = multiprocessing.get_context("spawn")
+    staged, go_on = context.Event(), context.Event()
+    victim = context.Process(target=_run_and_wait, args=(settings, staged, go_on))
+    victim.start()
+    assert staged.wait(60)
+    victim.kill()
+    victim.join()
+    assert not execute(_write(), DS, settings).nothing_to_do
+
+
+def test_ingest_has_one_lock_for_every_ds_and_other_jobs_one_for_each():
+    assert lock_name(INGEST, DS) == lock_name(INGEST, DS + timedelta(days=1))
+    assert lock_name(_write(), DS) != lock_name(_write(), DS + timedelta(days=1))

@@ -1,0 +1,76 @@
+"""Named locks between processes, on one machine or on several that share a data root.
+
+    <data>/locks/<name>.lock    whoever holds it, as JSON: pid, host, since
+
+A lock is the kernel's `flock` on the file, not the file. The stale-lock rule: there is no stale lock. The
+kernel frees it when its holder ends, however it ends; a file that is left without a holder means nothing, and
+what it says is about the past. Nobody has to remove it, and removing it under a holder would let two in.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a lock, and since when."""
+
+    pid: int
+    host: str
+    since: str
+
+    @classmethod
+    def this(cls) -> "Holder":
+        """This process, from now on."""
+        return cls(os.getpid(), socket.gethostname(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}, which has held it since {self.since}"
+
+
+@contextmanager
+def locked(path: Path, who: str = "") -> Iterator[None]:
+    """Hold the lock of a file, waiting until it is free.
+
+    who: what wants it; where it has to wait it says so on stderr, and for whom. Without it the wait is
+    silent, as becomes a lock that is held for milliseconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not truncated on opening: it says who holds it.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        if not try_lock(descriptor):
+            if who:
+                _say_who_holds(descriptor, path, who)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(Holder.this())).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file unless another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _say_who_holds(descriptor: int, path: Path, who: str) -> None:
+    try:
+        holder = str(Holder(**json.loads(os.pread(descriptor, 4096, 0))))
+    except (ValueError, TypeError):
+        # It took the lock a moment ago and has not written its name yet.
+        holder = "another process"
+    print(f"nightmill: {who} waits for the lock {path.stem} of {holder}", file=sys.stderr, flush=True)
