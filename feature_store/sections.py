@@ -119,6 +119,13 @@ class Activity(Section):
     days: int = Field(ge=1)
 
 
+class Features(Section):
+    """What features of users look at."""
+
+    recent_items: int = Field(ge=1)
+    session_minutes: int = Field(ge=1)
+
+
 class Recall(Section):
     """Recall channels and how many candidates they may propose."""
 
@@ -313,6 +320,7 @@ class Settings(Section):
     nightly: Nightly
     time: Time
     activity: Activity
+    features: Features
     generation: Generation
     privacy: Privacy
     embedding: Embedding

@@ -6,14 +6,14 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from feature_store import gates
 from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
-from feature_store.partitions import MANIFEST, write_atomically
+from feature_store.partitions import MANIFEST, Partition, write_atomically
 from feature_store.settings import REPOSITORY
 from feature_store.tables import TABLES
 from jobs.night import Night
@@ -35,6 +35,12 @@ def code_version() -> str:
             if path.suffix in {".py", ".sql"}:
                 digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{VERSION}+{digest.hexdigest()[:12]}"
+
+
+def inputs_digest(partitions: Iterable[Partition]) -> str:
+    """Hash over every partition a table was read from; a manifest lists only the newest of them."""
+    read = [f"{partition.ds} {partition.fingerprint}" for partition in partitions]
+    return hashlib.sha256("\n".join(read).encode()).hexdigest()
 
 
 def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
@@ -111,6 +117,7 @@ def _manifest(
             name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
             for name, parts in night.inputs.items()
         },
+        "input_digests": {name: inputs_digest(parts) for name, parts in night.inputs.items()},
         "settings": {name: getattr(night.settings, name).model_dump(mode="json") for name in job.settings},
         "code_version": code_version(),
         "time_mode": night.time_mode,

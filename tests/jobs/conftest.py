@@ -68,7 +68,16 @@ def publish() -> Callable[..., None]:
 @pytest.fixture
 def partition(tmp_path: Path) -> Callable[..., Partition]:
     """`partition(table, ds, rows, known_at)`: an input of a Night, known from any moment on."""
+    return partitions_in(tmp_path)
 
+
+@pytest.fixture(scope="module")
+def module_partition(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Partition]:
+    """`partition` for inputs that the tests of a file share."""
+    return partitions_in(tmp_path_factory.mktemp("partitions"))
+
+
+def partitions_in(folder: Path) -> Callable[..., Partition]:
     def make(table: str, ds: date, rows: Rows, known_at: datetime | None = None) -> Partition:
         same = {
             "ds": ds,
@@ -82,9 +91,9 @@ def partition(tmp_path: Path) -> Callable[..., Partition]:
         for name in [n for n in contract.schema.names if n not in columns.column_names]:
             constant = pa.scalar(same[name], contract.schema.field(name).type)
             columns = columns.append_column(name, pa.repeat(constant, len(rows)))
-        folder = Path(tempfile.mkdtemp(prefix=f"{table}-{ds}-", dir=tmp_path))
-        pq.write_table(columns.select(contract.schema.names), folder / "part-00000.parquet")
-        return Partition(table, ds, "run", folder)
+        run = Path(tempfile.mkdtemp(prefix=f"{table}-{ds}-", dir=folder))
+        pq.write_table(columns.select(contract.schema.names), run / "part-00000.parquet")
+        return Partition(table, ds, "run", run)
 
     return make
 
