@@ -1,4 +1,4 @@
-"""build_features: events, catalogue and profiles -> lifetimes, item_features, user_features, through Spark SQL.
+"""build_features: events, catalogue and profiles -> lifetimes, item_features, user_features (Spark SQL).
 
 Windows read the days they span. What looks at all of history (lifetimes) takes over what an earlier night had
 counted and adds the days since. So one more night costs its window and one row per entity, however long the

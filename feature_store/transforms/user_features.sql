@@ -5,7 +5,7 @@
 -- Windows  7, 30 and 90 days, half-open: [as_of - n days, as_of). user_window_complete_nd is false where the
 --          history itself, which begins at history_start, is shorter than that. Tenure, recency and
 --          user_events_count_lifetime look at the whole history.
--- Sessions runs of events with at most session_minutes between one and the next. A gap is the time from the end
+-- Sessions  runs of events with at most session_minutes between one and the next. A gap is the time from the end
 --          of a session to the beginning of the next one in the window.
 -- Taste    shares, usual price and recent items look at user_items: what the user took and kept. An event
 --          counts once, split evenly over the categories of its item; shares of a user add up to at most 1
