@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv hold exactly what infra/lock/<kind>.txt pins, with Nightmill itself installed for editing.
-# Usage: infra/setup.sh [cpu|gpu]; infra/setup.sh renew [--upgrade] writes both lock files anew from pyproject.toml.
+# Usage: infra/setup.sh [cpu|gpu]; infra/setup.sh renew [--upgrade] writes the lock files anew from pyproject.toml.
 # PYTHON names the interpreter, TORCH_INDEX a mirror of PyTorch's CPU index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -114,11 +114,13 @@ install() {
 
 renew() {
     local kind
-    local compile=(.venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate
-        --custom-compile-command "make lock" --extra dev "$@")
+    local compile=(.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate
+        --custom-compile-command "make lock" "$@")
     python=.venv/bin/python
     adopt_pip_settings
     compile+=("${sources[@]}")
+    "${compile[@]}" --group feast -o infra/lock/feast.txt
+    compile+=(pyproject.toml --extra dev)
     "${compile[@]}" --extra cpu -o infra/lock/cpu.txt 2>/dev/null ||
         "${compile[@]}" --extra cpu -o infra/lock/cpu.txt --index "$torch_index" --index-strategy unsafe-best-match
     "${compile[@]}" --extra gpu -o infra/lock/gpu.txt
