@@ -94,6 +94,8 @@ def build_parser() -> Parser:
     sql = commands.add_parser("sql", help="DuckDB over every published table")
     sql.add_argument("query")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    feast = commands.add_parser("export-feast", help="a Feast repository over the published tables")
+    feast.add_argument("--to", type=Path, help="folder to write (default: feast/ under the data root)")
     commands.add_parser("compact", help="merge the small parts of stored answers and vectors into large ones")
     commands.add_parser("status", help="what is published, how fresh, what it cost")
     commands.add_parser("prepare", help="fetch and verify the default models and data")
@@ -177,6 +179,14 @@ def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
     print(query(settings.data_root, arguments.query, arguments.format))
 
 
+def _export_feast(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.partitions import Store
+    from jobs.export_feast import export
+
+    folder = (arguments.to or settings.data_root / "feast").expanduser().absolute()
+    print(export(Store(settings.data_root), folder, settings.generation.price))
+
+
 def _compact(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.partitions import Store
     from jobs.compact import compact
@@ -213,6 +223,7 @@ COMMANDS = {
     "run": _run,
     "replay": _replay,
     "sql": _sql,
+    "export-feast": _export_feast,
     "compact": _compact,
     "status": _status,
     "prepare": _prepare,

@@ -1,0 +1,166 @@
+"""`nightmill export-feast`: a Feast repository over the published Parquet, made from the contracts.
+
+    feature_store.yaml   a local registry, DuckDB as offline store
+    definitions.py       entities, a feature view a table, a feature service a trained ranker
+    data/<table>/        links to the files of the published runs, nothing is copied
+
+Feast is not needed to write it. Links name runs: export again when nights were published or removed.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+
+from feature_store.contract import Column, Table
+from feature_store.errors import UsageError
+from feature_store.partitions import Partition, Store, read, write_atomically
+from feature_store.sections import Price
+from feature_store.tables import TABLES
+from jobs.llm.ledger import Ledger, cost
+from jobs.report.accounts import sources
+
+ENTITIES = {"user_id": "user", "item_id": "item"}
+TYPES = {
+    "string": "String",
+    "bool": "Bool",
+    "int64": "Int64",
+    "double": "Float64",
+    "float": "Float32",
+    "timestamp[us, tz=UTC]": "UnixTimestamp",
+}
+DEFINITIONS = "definitions.py"
+TEMPLATES = Path(__file__).with_name("feast")
+MADE_BY = "# Made by `nightmill export-feast`"
+
+
+@dataclass(frozen=True)
+class View:
+    """A table as a feature view; `entities` are in the order of its key."""
+
+    table: Table
+    entities: list[str]
+    fields: list[Column]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Service:
+    """The features a ranker was trained on, by view; those made for a pair at request time are `missing`."""
+
+    name: str
+    features: dict[str, list[str]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def export(store: Store, folder: Path, price: Price) -> str:
+    """Write the repository into `folder` (new, empty, or a former export); returns what to do next."""
+    _refuse_foreign(folder)
+    views = [view for table in TABLES.values() if (view := _view(store, table, price))]
+    if not views:
+        raise UsageError(f"nothing is published under {store.root}: run `nightmill run --ds D` first")
+    services = _services(store, views)
+    for view in views:
+        _link(store.partitions(view.table.name), folder / "data" / view.table.name)
+    names = {"views": views, "services": services, "entities": ENTITIES, "feast_type": feast_type}
+    for template in TEMPLATES.glob("*.jinja"):
+        write_atomically(folder / template.stem, _render(template.name, names))
+    return (
+        f"{len(views)} feature views and {len(services)} feature services in {folder}; "
+        f"now `cd {folder} && feast apply`"
+    )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to write into a folder that holds something else."""
+    definitions = folder / DEFINITIONS
+    ours = definitions.exists() and definitions.read_text("utf-8").startswith(MADE_BY)
+    if not ours and folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and no former export: name another folder with --to")
+
+
+def _view(store: Store, table: Table, price: Price) -> View | None:
+    """The feature view of a table whose key is users, items or both; None where there is nothing to show."""
+    if not set(table.key) <= ENTITIES.keys() or table.kind == "event":
+        return None
+    newest = next(reversed(store.partitions(table.name)), None)
+    if newest is None:
+        return None
+    fields = [c for c in table.columns if c.name not in table.key and feast_type(c.type)]
+    return View(table, [ENTITIES[key] for key in table.key], fields, _tags(store, newest, price))
+
+
+def feast_type(type_: pa.DataType) -> str | None:
+    """The name of a type in feast.types; None for dates, which Feast does not have."""
+    if pa.types.is_list(type_):
+        return f"Array({feast_type(type_.value_type)})"
+    return TYPES.get(str(type_))
+
+
+def _tags(store: Store, newest: Partition, price: Price) -> dict[str, str]:
+    """Prompt and model behind the newest night of a table, directly or through its inputs, and their cost."""
+    behind = {newest.table, *newest.manifest["inputs"]}
+    made = [source for source in sources(store, newest.ds) if source.table in behind]
+    tags = {"job": newest.manifest["job"], "code_version": newest.manifest["code_version"]}
+    tags |= _listed("prompt", (f"{s.prompt} ({s.prompt_hash[:12]})" for s in made if s.prompt))
+    tags |= _listed("model", (f"{s.model_id}@{s.model_revision}" for s in made))
+    jobs = {TABLES[source.table].job for source in made}
+    paid = [entry for entry in Ledger(store.root).entries() if entry.job in jobs]
+    if paid:
+        tags["tokens"] = str(sum(entry.tokens for entry in paid))
+        if (total := cost(paid, price)) is not None:
+            tags["cost"] = f"{total:.2f} {price.currency}"
+    return tags
+
+
+def _listed(name: str, values: Iterable[str]) -> dict[str, str]:
+    distinct = sorted(set(values))
+    return {name: ", ".join(distinct)} if distinct else {}
+
+
+def _services(store: Store, views: list[View]) -> list[Service]:
+    """A feature service for every published ranker that was trained."""
+    names = {column.name: view.table.name for view in views for column in view.fields}
+    found = []
+    for partition in store.partitions("rankers"):
+        rows = read("rankers", partition.files, ["status", "features", "run_id"]).to_pylist()
+        found += [_service(partition, row, names) for row in rows if row["status"] == "trained"]
+    return found
+
+
+def _service(partition: Partition, row: Mapping[str, Any], names: Mapping[str, str]) -> Service:
+    features: dict[str, list[str]] = {}
+    for feature in row["features"]:
+        if feature in names:
+            features.setdefault(names[feature], []).append(feature)
+    tags = {"ranker_run_id": row["run_id"]}
+    tags |= _listed("not_in_a_table", (feature for feature in row["features"] if feature not in names))
+    return Service(f"ranker_{partition.ds:%Y_%m_%d}", features, tags)
+
+
+def _link(partitions: Iterable[Partition], folder: Path) -> None:
+    """Make a folder hold links to the files of these partitions, and nothing else."""
+    wanted = {f"{p.ds}-{p.run_id}-{file.name}": file for p in partitions for file in p.files}
+    folder.mkdir(parents=True, exist_ok=True)
+    present = {path.name for path in folder.iterdir()}
+    for name in wanted.keys() - present:
+        os.symlink(wanted[name].resolve(), folder / name)
+    for name in present - wanted.keys():
+        (folder / name).unlink()
+
+
+def _render(name: str, values: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # Every value stands in the Python text as a literal.
+    environment.filters["literal"] = repr
+    return environment.get_template(name).render(made_by=MADE_BY, **values)

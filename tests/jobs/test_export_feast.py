@@ -1,0 +1,111 @@
+"""The Feast repository: what is written, and that the real Feast applies it and joins as Nightmill does."""
+
+import ast
+from datetime import date
+
+import pytest
+
+from feature_store.contract import DAY, TEXTS, VECTOR
+from feature_store.errors import UsageError
+from feature_store.partitions import Store
+from feature_store.sections import Price
+from jobs.export_feast import export, feast_type
+from jobs.llm.ledger import Entry, Ledger
+
+FREE = Price(currency="USD", read=0, cached=0, written=0)
+FIRST, SECOND = date(1998, 1, 7), date(1998, 1, 8)
+MODEL = {"model_id": "m", "model_revision": "r", "prompt_version": "2", "prompt_hash": "d00d"}
+# (user 1, item 23) and (user 12, item 3) are the same letters in a row.
+PAIRS = [("1", "23"), ("12", "3"), ("1", "3")]
+FEATURES = ["als_rank", "item_events_count_7d", "user_events_count_7d"]
+
+
+def _night(publish, settings, ds, number):
+    """Every value of a night says which night it is of; user 12 appears on the second."""
+    users = ["1"] if number == 1 else ["1", "12"]
+    items = [{"item_id": item, "item_events_count_7d": number} for item in ("3", "23")]
+    seen = [{"user_id": user, "user_events_count_7d": number} for user in users]
+    publish(settings, "build_features", ds, {"item_features": items, "user_features": seen})
+    pairs = [{"user_id": u, "item_id": i, "rank": 1, "als_rank": number} for u, i in PAIRS if u in users]
+    publish(settings, "fit_recall", ds, {"candidates": pairs})
+    ranker = {"status": "trained", "features": [*FEATURES, "pair_category_affinity_90d"]}
+    publish(settings, "train_ranker", ds, {"rankers": [ranker]})
+
+
+@pytest.fixture
+def store(publish, make_settings):
+    """Two nights; the first took 40 hours, so that it was known after the second, which took 6."""
+    slow, quick = (
+        make_settings(TIME__MODE="simulated", TIME__PUBLICATION_DELAY_HOURS=h) for h in ("40", "6")
+    )
+    _night(publish, slow, FIRST, 1)
+    _night(publish, quick, SECOND, 2)
+    profile = {"item_id": "3", "prompt_name": "profile_item", **MODEL}
+    publish(quick, "profile_items", SECOND, {"item_profiles": [profile]})
+    entry = Entry(str(SECOND), "profile_items", "r", "p", "m", "fake", prompt_tokens=900, output_tokens=100)
+    Ledger(quick.data_root).write(entry)
+    return Store(quick.data_root)
+
+
+def _calls(folder, name):
+    """The calls of a Feast class in definitions.py, by the variable they are assigned to."""
+    tree = ast.parse((folder / "definitions.py").read_text("utf-8"))
+    calls = [n for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call)]
+    return {n.targets[0].id: n.value for n in calls if getattr(n.value.func, "id", "") == name}
+
+
+def _argument(call, name):
+    return next(keyword.value for keyword in call.keywords if keyword.arg == name)
+
+
+def test_a_view_has_the_contract_and_says_prompt_model_and_cost(store, tmp_path):
+    price = Price(currency="EUR", read=1000, cached=0, written=10_000)
+    export(store, tmp_path / "feast", price)
+    views = _calls(tmp_path / "feast", "FeatureView")
+    assert views.keys() == {"item_features", "user_features", "candidates", "item_profiles"}
+    tags = ast.literal_eval(_argument(views["item_profiles"], "tags"))
+    # 900 tokens at 1,000 and 100 at 10,000 a million
+    assert (tags["tokens"], tags["cost"]) == ("1000", "1.90 EUR")
+    assert (tags["prompt"], tags["model"]) == ("profile_item v2 (d00d)", "m@r")
+    fields = [_argument(field, "name").value for field in _argument(views["item_profiles"], "schema").elts]
+    assert fields[:4] == ["item_id", "llm_description", "llm_tags", "llm_audience"]
+    assert [entity.id for entity in _argument(views["candidates"], "entities").elts] == ["user", "item"]
+    source = _argument(views["candidates"], "source")
+    assert _argument(source, "timestamp_field").value == "as_of"
+    assert _argument(source, "created_timestamp_column").value == "known_at"
+
+
+def test_a_ranker_is_a_service_and_names_the_features_no_table_has(store, tmp_path):
+    export(store, tmp_path / "feast", FREE)
+    services = _calls(tmp_path / "feast", "FeatureService")
+    assert services.keys() == {"ranker_1998_01_07", "ranker_1998_01_08"}
+    assert ast.literal_eval(_argument(services["ranker_1998_01_08"], "tags"))["not_in_a_table"] == (
+        "pair_category_affinity_90d"
+    )
+
+
+def test_links_follow_what_is_published(store, publish, make_settings, tmp_path):
+    export(store, tmp_path / "feast", FREE)
+    folder = tmp_path / "feast" / "data" / "item_features"
+    before = {path.name: path.resolve() for path in folder.iterdir()}
+    assert set(before.values()) == {f for p in store.partitions("item_features") for f in p.files}
+    _night(publish, make_settings(TIME__MODE="simulated"), SECOND, 3)
+    export(store, tmp_path / "feast", FREE)
+    after = {path.name: path.resolve() for path in folder.iterdir()}
+    assert set(after.values()) == {f for p in store.partitions("item_features") for f in p.files}
+    assert len(before.keys() & after.keys()) == 1
+
+
+def test_a_folder_of_somebody_else_is_left_alone(store, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and no former export: name another folder with --to"):
+        export(store, tmp_path, FREE)
+
+
+def test_an_empty_store_says_what_to_run_first(tmp_path):
+    with pytest.raises(UsageError, match=r"nothing is published under .*: run `nightmill run --ds D` first"):
+        export(Store(tmp_path), tmp_path / "feast", FREE)
+
+
+def test_types_that_feast_lacks_are_left_out():
+    assert [feast_type(t) for t in (TEXTS, VECTOR, DAY)] == ["Array(String)", "Array(Float32)", None]
