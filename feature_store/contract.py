@@ -51,7 +51,7 @@ class Column:
 class Table:
     """The contract of one table.
 
-    kind: `event` tables hold what arrived on one day and are read as the union of all days up to a ds;
+    kind: `event` tables hold what arrived for one night and are read as the union of all nights up to a ds;
     `snapshot` tables hold the whole state as of their ds. in_order: pairs of columns of which the first is
     never later (or larger) than the second. coverage: the share of the rows a job selected that must have
     been written or carried forward, else the partition is not published. fresh_days: how many days the newest
@@ -80,7 +80,10 @@ class Table:
         return self.columns + (ARRIVAL if self.kind == "event" else PROVENANCE)
 
 
-ARRIVAL = (Column("ds", DAY, "the day the event belongs to"),)
+ARRIVAL = (
+    Column("ds", DAY, "the night the event arrived for: that of its own day, a later one if it came late"),
+    Column("ingested_at", TIME, "from when that night's events could be known"),
+)
 PROVENANCE = (
     Column("ds", DAY, "the logical date of the partition"),
     Column("as_of", TIME, "end of ds, UTC: nothing at or after it was read"),

@@ -55,8 +55,11 @@ class Source(Section):
     categories: str
     categories_separator: str = Field(min_length=1)
     price: str
+    brand: str
+    item_time: str
     item_attributes: tuple[str, ...]
     user_attributes: tuple[str, ...]
+    user_time: str
 
     @field_validator("encoding")
     @classmethod

@@ -129,7 +129,7 @@ _ALL = (
     Table(
         "interactions",
         "ingest",
-        "What users did, one row an event, as it arrived.",
+        "What users did, one row an event, in the night it arrived for.",
         (
             _user(),
             _item(),
@@ -151,7 +151,9 @@ _ALL = (
             Column("description", TEXT, "description, where the source has one", nullable=True),
             Column("categories", TEXTS, "categories, most general first"),
             Column("price", NUMBER, "price", True, 0),
+            Column("brand", TEXT, "brand, where the source has one", nullable=True),
             Column("attributes", TEXT, "further fields, a JSON object of texts"),
+            Column("listed", FLAG, "whether it stands in the catalogue; false for one that only has events"),
         ),
         ("item_id",),
     ),

@@ -109,7 +109,8 @@ def build_parser() -> Parser:
 def _say(outcome: Outcome) -> None:
     if outcome.nothing_to_do:
         rival = outcome.rival and f"published meanwhile by {outcome.rival}"
-        what = f"nothing to do: {rival or 'its inputs are those of the published run'}"
+        said = rival or "; ".join(outcome.notes) or "its inputs are those of the published run"
+        what = f"nothing to do: {said}"
     else:
         counts = ", ".join(
             f"{value:,} {name.replace('_', ' ')}" for name, value in sorted(outcome.counts.items())

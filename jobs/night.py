@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from feature_store.tables import TABLES
 from jobs.llm.characters import one_line
 from jobs.progress import Progress
 
+# Columns that tell one run from another that says the same.
+OF_A_RUN = ("run_id", "generated_at", "known_at", "ingested_at")
 # A night that is run later than this after its as_of is a backfill, not a night that really ran.
 ACTUAL_WITHIN = timedelta(hours=36)
 
@@ -78,17 +81,23 @@ class Night:
     @property
     def time_mode(self) -> str:
         """`actual` for a night that really ran, `simulated` for a backfill."""
-        mode = self.settings.time.mode
-        if mode != "auto":
-            return mode
-        return "actual" if self.started_at - self.as_of < ACTUAL_WITHIN else "simulated"
+        return self._time_mode(self.as_of)
 
     @property
     def known_at(self) -> datetime:
         """From when the rows of this run may be used for a prediction."""
-        if self.time_mode == "actual":
+        return self._known_at(self.as_of)
+
+    def _time_mode(self, as_of: datetime) -> str:
+        mode = self.settings.time.mode
+        if mode != "auto":
+            return mode
+        return "actual" if self.started_at - as_of < ACTUAL_WITHIN else "simulated"
+
+    def _known_at(self, as_of: datetime) -> datetime:
+        if self._time_mode(as_of) == "actual":
             return self.started_at
-        return self.as_of + timedelta(hours=self.settings.time.publication_delay_hours)
+        return as_of + timedelta(hours=self.settings.time.publication_delay_hours)
 
     def provenance_values(self) -> dict[str, Any]:
         """The columns every row carries, but for input_max_event_time, which the job knows."""
@@ -115,9 +124,18 @@ class Night:
 
         Provenance columns are added; `input_max_event_time` must be there, null or before `as_of`.
         """
+        rows = self.conform(table, rows, day)
+        folder = self.stage(table, day)
+        pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
+        self.staged[table, day or self.ds] = rows.num_rows
+        self.content_hashes[table, day or self.ds] = content_hash(rows)
+
+    def conform(self, table: str, rows: pa.Table, day: date | None = None) -> pa.Table:
+        """Rows as `write` stages them."""
         contract = TABLES[table]
         if contract.kind == "event":
-            rows = _set_columns(rows, {"ds": day or self.ds}, contract.schema)
+            arrival = {"ds": day or self.ds, "ingested_at": self._known_at(end_of(day or self.ds))}
+            rows = _set_columns(rows, arrival, contract.schema)
         else:
             rows = _set_columns(rows, self.provenance_values(), contract.schema)
             self._refuse_future(table, rows)
@@ -129,12 +147,7 @@ class Night:
         rows = rows.select(nullable.names).cast(nullable)
         if self.replayed is not None:
             rows = pa.concat_tables([rows, self._untouched(table, nullable)])
-        rows = rows.sort_by([(key, "ascending") for key in contract.key])
-        folder = self.stage(table, day)
-        pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
-        self.staged[table, day or self.ds] = rows.num_rows
-        if contract.kind == "event":
-            self.content_hashes[table, day or self.ds] = content_hash(rows)
+        return rows.sort_by([(key, "ascending") for key in contract.key])
 
     def _untouched(self, table: str, schema: pa.Schema) -> pa.Table:
         """The rows of the partition a replay replaces that it did not ask about; only run_id is new."""
@@ -235,10 +248,19 @@ def _set_columns(rows: pa.Table, values: Mapping[str, Any], schema: pa.Schema) -
 
 
 def content_hash(rows: pa.Table) -> str:
-    """Hash of the rows themselves: equal rows in the same order give the same hash."""
+    """Hash of what the rows say: the same for equal rows in the same order, whichever run wrote them."""
+    rows = rows.drop_columns([name for name in OF_A_RUN if name in rows.column_names])
     digest = hashlib.sha256()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows.combine_chunks())
     digest.update(sink.getvalue())
     return digest.hexdigest()
+
+
+@cache
+def empty_hash(table: str) -> str:
+    """The content hash of a partition without rows."""
+    return content_hash(
+        pa.schema([field.with_nullable(True) for field in TABLES[table].schema]).empty_table()
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from feature_store import gates
 from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
 from feature_store.partitions import MANIFEST, Partition, write_atomically
-from feature_store.settings import REPOSITORY
+from feature_store.settings import REPOSITORY, Settings
 from feature_store.tables import TABLES
 from jobs.night import Night
 
@@ -41,6 +41,17 @@ def inputs_digest(partitions: Iterable[Partition]) -> str:
     """Hash over every partition a table was read from; a manifest lists only the newest of them."""
     read = [f"{partition.ds} {partition.fingerprint}" for partition in partitions]
     return hashlib.sha256("\n".join(read).encode()).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def source(job: "Job", settings: Settings) -> str:
+    """Hash of what a job reads that is no table: its settings, and whatever else it says."""
+    sections = {name: getattr(settings, name).model_dump(mode="json") for name in job.settings}
+    return digest([sections, job.fingerprint(settings) if job.fingerprint else None])
 
 
 def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
@@ -101,7 +112,6 @@ def _check_coverage(job: "Job", night: Night) -> None:
 def _manifest(
     job: "Job", night: Night, table: str, day: date, rows: int, wanted: str, seconds: float
 ) -> dict[str, Any]:
-    is_event = TABLES[table].kind == "event"
     return {
         "table": table,
         "ds": day,
@@ -111,8 +121,9 @@ def _manifest(
         "process": f"pid {os.getpid()} on {socket.gethostname()}",
         # A night that is not complete must not be taken for the one that was wanted.
         "fingerprint": night.content_hashes[table, day]
-        if is_event
+        if job.keeps_published
         else wanted + INCOMPLETE * bool(night.incomplete),
+        "source": source(job, night.settings) if job.keeps_published else None,
         "inputs": {
             name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
             for name, parts in night.inputs.items()

@@ -4,8 +4,6 @@ A job is a function that takes a `Night` and writes tables through it. `execute`
 to run at all, and publishes what it wrote only when every gate has passed.
 """
 
-import hashlib
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +16,13 @@ from feature_store.errors import BudgetExhausted, NightmillError
 from feature_store.partitions import Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.night import Night
-from jobs.publish import code_version, discard, publish
+from jobs.night import Night, empty_hash
+from jobs.publish import code_version, digest, discard, publish, source
+
+KEPT = (
+    "the source or its mapping has changed since; what is published stays: what is new enters the next ds, "
+    "and --reprocess rebuilds this one and the days before it"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Job:
     does (prompt hash, model revision, hash of raw files). after: what is left to do once everything is
     published, such as a report; also called when there was nothing to do, in case it was cut short before.
     exclusive: one run at a time whatever its ds, for a job that publishes other days of an event table too.
+    keeps_published: what is published for a ds stays, whatever has become of its inputs, until `reprocess`;
+    its partitions have the hash of their rows for a fingerprint.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Job:
     fingerprint: Callable[[Settings], Any] | None = None
     shardable: bool = False
     exclusive: bool = False
+    keeps_published: bool = False
     after: Callable[[Store, date, Settings], None] | None = None
 
 
@@ -68,11 +74,6 @@ class Outcome:
     rival: str = ""
 
 
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON of a value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def find_inputs(job: Job, ds: date, store: Store) -> dict[str, list[Partition]]:
     """The published partitions a job reads for a ds; an error names the job to run when one is missing."""
     found: dict[str, list[Partition]] = {}
@@ -88,8 +89,13 @@ def find_inputs(job: Job, ds: date, store: Store) -> dict[str, list[Partition]]:
                 f"run `nightmill {source} --ds {ds}` first"
             )
         whole = TABLES[wanted.table].kind == "event"
-        found[wanted.table] = store.partitions(wanted.table, ds) if whole else [partition]
+        found[wanted.table] = _with_events(store.partitions(wanted.table, ds)) if whole else [partition]
     return found
+
+
+def _with_events(partitions: list[Partition]) -> list[Partition]:
+    """The days with events: whether a day without any was published changes nothing for those after it."""
+    return [p for p in partitions if p.fingerprint != empty_hash(p.table)]
 
 
 def fingerprint(job: Job, ds: date, settings: Settings, inputs: Mapping[str, list[Partition]]) -> str:
@@ -109,15 +115,15 @@ def fingerprint(job: Job, ds: date, settings: Settings, inputs: Mapping[str, lis
 
 
 def is_published(job: Job, ds: date, store: Store, wanted: str) -> bool:
-    """Whether every output of the job is published for ds with this fingerprint.
+    """Whether every output of the job is published for ds, with this fingerprint or to be kept as it is."""
+    published = [store.published(table, ds) for table in job.outputs]
+    return all(p is not None and (job.keeps_published or p.fingerprint == wanted) for p in published)
 
-    A day of an event table never changes once it is published, so there its being there is enough.
-    """
-    for table in job.outputs:
-        partition = store.published(table, ds)
-        if partition is None or (TABLES[table].kind == "snapshot" and partition.fingerprint != wanted):
-            return False
-    return True
+
+def source_changed(job: Job, ds: date, store: Store, settings: Settings) -> bool:
+    """Whether what a job that keeps its partitions read for ds has changed since."""
+    partition = store.published(job.outputs[-1], ds) if job.keeps_published else None
+    return partition is not None and partition.manifest.get("source") != source(job, settings)
 
 
 def lock_name(job: Job, ds: date, shard: tuple[int, int] | None = None) -> str:
@@ -151,7 +157,9 @@ def execute(
         if not reprocess and is_published(job, ds, store, wanted):
             if job.after is not None:
                 job.after(store, ds, settings)
-            return Outcome(job.name, ds, True, time.monotonic() - started, rival=rival(job, ds, store, began))
+            notes = (KEPT,) if source_changed(job, ds, store, settings) else ()
+            seconds = time.monotonic() - started
+            return Outcome(job.name, ds, True, seconds, notes=notes, rival=rival(job, ds, store, began))
         night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess)
         attempt(job, night, wanted, started)
     return finish(job, night, started)

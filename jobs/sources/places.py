@@ -1,7 +1,6 @@
 """Where the raw files of a source are: a file, a folder or a glob for each role, in any fsspec location."""
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -37,10 +36,9 @@ class File:
         except OSError as error:
             raise NightmillError(f"cannot read {self.path}: {error}") from None
 
-    def digest(self) -> str:
-        """SHA-256 of the file's bytes."""
-        with self.open() as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
+    def token(self) -> str:
+        """What changes when the file does, without reading it: size and time, or an object store's tag."""
+        return str(self.system.ukey(self.path))
 
 
 def find(settings: Settings, patterns: Patterns) -> dict[str, list[File]]:

@@ -21,10 +21,10 @@ OFFSET = r"\d\d:\d\d\S*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 class Clock:
-    """Reads the time column of one file; its first rows decide if it holds numbers, and of which unit."""
+    """Reads a time column of one file; its first rows decide if it holds numbers, and of which unit."""
 
-    def __init__(self, source: Source, file: str) -> None:
-        self.source, self.file = source, file
+    def __init__(self, source: Source, file: str, column: str = "") -> None:
+        self.source, self.file, self.column = source, file, column or source.time
         self.unit: str = source.time_unit
         self.numeric: bool | None = None
 
@@ -32,9 +32,9 @@ class Clock:
     def problem(self) -> str:
         """What is wrong with a time that could not be read."""
         if self.source.time_format:
-            return f"{self.source.time} is not a time in the layout of source.time_format"
+            return f"{self.column} is not a time in the layout of source.time_format"
         return (
-            f"{self.source.time} is not a time of 1973 to 2100 (a number or ISO 8601; for other text set "
+            f"{self.column} is not a time of 1973 to 2100 (a number or ISO 8601; for other text set "
             "source.time_format)"
         )
 
@@ -108,7 +108,7 @@ class Clock:
     def _complain(self, example: float, unit: str, said: str, other: str) -> None:
         year = 1970 + int(example / PER_SECOND[unit] / SECONDS_A_YEAR)
         raise SettingsError(
-            f"{self.source.time} = {example:.0f} in {self.file} would be in the year {year} ({said}); it "
+            f"{self.column} = {example:.0f} in {self.file} would be in the year {year} ({said}); it "
             f"fits the unit {other!r}: correct source.time_unit, or the file if it was written wrongly"
         )
 

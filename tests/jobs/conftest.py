@@ -56,7 +56,9 @@ def publish_night(
 
     # Rows made by hand are no subject for gate and catalogue, which would take most of a test's time.
     with patch("feature_store.gates.check", return_value=[]), patch("feature_store.catalog.rewrite"):
-        execute(Job(job, "by hand", (), tuple(tables), run), ds, settings, reprocess=True)
+        events = any(TABLES[table].kind == "event" for table in tables)
+        by_hand = Job(job, "by hand", (), tuple(tables), run, keeps_published=events)
+        execute(by_hand, ds, settings, reprocess=True)
 
 
 @pytest.fixture
@@ -83,6 +85,7 @@ def partitions_in(folder: Path) -> Callable[..., Partition]:
             "ds": ds,
             "as_of": end_of(ds),
             "known_at": known_at,
+            "ingested_at": known_at or end_of(ds),
             "generated_at": end_of(ds),
             "run_id": "run",
         }

@@ -100,7 +100,10 @@ def test_2014_with_metadata_as_python_literals(read):
         "description": "A cup .",
         "categories": ["Home", "Kitchen", "Gifts"],
         "price": 12.5,
+        "brand": "Acme",
         "attributes": '{"brand": "Acme"}',
+        "listed": True,
+        "input_max_event_time": None,
     }
     assert (items["B2"]["title"], items["B2"]["price"], items["B2"]["attributes"]) == ("B2", None, "{}")
 
@@ -113,7 +116,10 @@ def test_2018_with_scraped_prices_titles_and_categories(read):
         "description": "One. Two.",
         "categories": ["Home", "Kitchen"],
         "price": 5.99,
+        "brand": None,
         "attributes": '{"main_category": "Home"}',
+        "listed": True,
+        "input_max_event_time": None,
     }
     assert (items["B2"]["title"], items["B2"]["price"]) == ("B2", None)
     assert len(_events(raw)) == 2

@@ -53,7 +53,7 @@ def test_parts_in_folders_beside_each_other_are_read_together(read):
     files = {"train/behaviors.tsv": BEHAVIORS, "train/news.tsv": NEWS}
     files |= {"dev/behaviors.tsv": BEHAVIORS.replace("U1", "U3"), "dev/news.tsv": NEWS}
     raw = read(files, profile="mind")
-    assert sorted(set(raw.users["user_id"].to_pylist())) == ["U1", "U2", "U3"]
+    assert sorted(set(raw.events["user_id"].unique().to_pylist())) == ["U1", "U2", "U3"]
     assert raw.items.num_rows == 2
 
 

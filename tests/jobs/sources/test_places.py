@@ -10,7 +10,7 @@ ITEMS = "item,title\na,Apple\n"
 
 
 def _users(raw):
-    return sorted(raw.users["user_id"].to_pylist())
+    return sorted(raw.events["user_id"].unique().to_pylist())
 
 
 @pytest.mark.parametrize(
