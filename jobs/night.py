@@ -250,17 +250,19 @@ def _set_columns(rows: pa.Table, values: Mapping[str, Any], schema: pa.Schema) -
 def content_hash(rows: pa.Table) -> str:
     """Hash of what the rows say: the same for equal rows in the same order, whichever run wrote them."""
     rows = rows.drop_columns([name for name in OF_A_RUN if name in rows.column_names])
-    digest = hashlib.sha256()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows.combine_chunks())
-    digest.update(sink.getvalue())
-    return digest.hexdigest()
+    return _hash(rows.schema, rows.combine_chunks() if rows.num_rows else None)
 
 
 @cache
 def empty_hash(table: str) -> str:
     """The content hash of a partition without rows."""
-    return content_hash(
-        pa.schema([field.with_nullable(True) for field in TABLES[table].schema]).empty_table()
-    )
+    said = [field.with_nullable(True) for field in TABLES[table].schema if field.name not in OF_A_RUN]
+    return _hash(pa.schema(said), None)
+
+
+def _hash(schema: pa.Schema, rows: pa.Table | None) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        if rows is not None:
+            writer.write_table(rows)
+    return hashlib.sha256(sink.getvalue()).hexdigest()

@@ -184,6 +184,7 @@ def test_events_belong_to_their_day_and_no_day_is_after_ds(tmp_path, event_time,
         "event_type": "e",
         "weight": 1.0,
         "ds": day,
+        "ingested_at": AS_OF,
     }
     table = TABLES["interactions"]
     pq.write_table(pa.Table.from_pylist([row], table.schema), tmp_path / "part-00000.parquet")

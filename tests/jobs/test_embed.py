@@ -93,7 +93,7 @@ def test_a_text_is_embedded_once_ever(settings: Settings, source: Path) -> None:
     ByFirstLetters.asked.clear()
     items = source / "tiny.item"
     items.write_text(items.read_text("utf-8").replace("GoldenEye", "Golden Eye"), "utf-8")
-    execute(ingest.JOB, DS, settings)
+    execute(ingest.JOB, DS, settings, reprocess=True)
     execute(embed.JOB, DS, settings)
     assert ByFirstLetters.asked == ["Golden Eye. Action"]
     assert published(settings, "item_embeddings").manifest["counts"]["reused_vectors"] == 3

@@ -26,6 +26,7 @@ def write(tmp_path: Path):
                 "event_type": "rating",
                 "weight": weight,
                 "ds": (AS_OF - timedelta(hours=hours)).date(),
+                "ingested_at": AS_OF,
             }
             for user, item, hours, weight in events
         ]

@@ -76,7 +76,7 @@ def test_a_changed_title_costs_one_request(settings: Settings, source: Path) -> 
     execute(profile_items.JOB, DS, settings)
     items = source / "tiny.item"
     items.write_text(items.read_text("utf-8").replace("GoldenEye", "Golden Eye"), "utf-8")
-    execute(ingest.JOB, DS, settings)
+    execute(ingest.JOB, DS, settings, reprocess=True)
     execute(profile_items.JOB, DS, settings)
     assert (counts(settings)["asked"], counts(settings)["carried_forward"]) == (1, 3)
 
@@ -192,7 +192,7 @@ def test_collected_shards_are_the_table_of_one_run(settings: Settings) -> None:
 def test_rows_with_a_field_that_was_cut_are_counted(settings: Settings, source: Path) -> None:
     items = source / "tiny.item"
     items.write_text(items.read_text("utf-8").replace("GoldenEye", "Golden Eye " * 40), "utf-8")
-    execute(ingest.JOB, DS, settings)
+    execute(ingest.JOB, DS, settings, reprocess=True)
     execute(profile_items.JOB, DS, settings)
     assert counts(settings)["cut_rows"] == 1
 
