@@ -1,7 +1,9 @@
 """The Feast repository: what is written, and that the real Feast applies it and joins as Nightmill does."""
 
 import ast
-from datetime import date
+import json
+import subprocess
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -9,6 +11,8 @@ from feature_store.contract import DAY, TEXTS, VECTOR
 from feature_store.errors import UsageError
 from feature_store.partitions import Store
 from feature_store.sections import Price
+from feature_store.settings import load_settings
+from infra.environments import interpreter
 from jobs.export_feast import export, feast_type
 from jobs.llm.ledger import Entry, Ledger
 
@@ -109,3 +113,67 @@ def test_an_empty_store_says_what_to_run_first(tmp_path):
 
 def test_types_that_feast_lacks_are_left_out():
     assert [feast_type(t) for t in (TEXTS, VECTOR, DAY)] == ["Array(String)", "Array(Float32)", None]
+
+
+IN_FEAST = """
+import json, sys
+import pandas as pd
+from feast import FeatureStore
+from feast.cli.cli import cli
+
+cli(["apply"], standalone_mode=False)
+rows = pd.DataFrame(json.loads(sys.argv[1]), columns=["row", "user_id", "item_id", "event_timestamp"])
+rows["event_timestamp"] = pd.to_datetime(rows["event_timestamp"], utc=True)
+store = FeatureStore(repo_path=".")
+service = store.get_feature_service("ranker_1998_01_08")
+found = {}
+for known in (True, False):
+    job = store.get_historical_features(rows, service, filter_by_created_timestamp=known)
+    found[str(known)] = job.to_df().sort_values("row").to_json(orient="records")
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def joined(store, tmp_path):
+    """`joined(rows)`: (user, item, time) joined by Feast; with known_at heeded, and as it is by default."""
+    feast_python = interpreter("feast", load_settings().cache_root)
+
+    def run(rows):
+        export(store, tmp_path / "feast", FREE)
+        argument = json.dumps([[n, user, item, t.isoformat()] for n, (user, item, t) in enumerate(rows)])
+        command = [str(feast_python), "-W", "ignore", "-c", IN_FEAST, argument]
+        done = subprocess.run(command, cwd=tmp_path / "feast", capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found = json.loads(done.stdout.splitlines()[-1])
+        values = {k: [[row[f] for f in FEATURES] for row in json.loads(v)] for k, v in found.items()}
+        return values["True"], values["False"]
+
+    return run
+
+
+def _as_of(ds):
+    return datetime(ds.year, ds.month, ds.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def _known(user, t):
+    """What Nightmill's as-of join gives for als_rank, item and user features: the night known last at t."""
+    first = _as_of(FIRST) + timedelta(hours=40) <= t
+    second = _as_of(SECOND) + timedelta(hours=6) <= t
+    item = 1 if first else 2 if second else None
+    user_value = item if user == "1" else 2 if second else None
+    return [user_value, item, user_value]
+
+
+def test_the_real_feast_agrees_where_it_heeds_known_at(joined):
+    hours = [_as_of(FIRST) + timedelta(hours=h) for h in (-1, 0, 24, 29, 30, 31, 39)]
+    rows = [(user, item, t) for user, item in PAIRS for t in hours]
+    later = [(user, item, _as_of(FIRST) + timedelta(hours=40)) for user, item in PAIRS]
+    heeding, by_default = joined(rows + later)
+    assert heeding[: len(rows)] == [_known(user, t) for user, _, t in rows]
+    # The first night became known after the second. Of two rows that are known Feast takes the newer as_of,
+    # Nightmill the one known last: the second stands against the first.
+    assert [row[1] for row in heeding[len(rows) :]] == [2, 2, 2]
+    assert [_known(user, t)[1] for user, _, t in later] == [1, 1, 1]
+    # By default as_of alone counts: each night is used from the end of its day on, hours before it existed.
+    assert [row[1] for row in by_default[: len(hours)]] == [None, 1, 2, 2, 2, 2, 2]
