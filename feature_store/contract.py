@@ -31,7 +31,8 @@ class Column:
     """One column: its type, whether it may be null, what its values may be, and who made them.
 
     unit: what a number counts or measures, where its name does not say so. categorical: a text out of a
-    vocabulary, so that the shares of its values mean something.
+    vocabulary, so that the shares of its values mean something. ages: it grows by a day each day whatever
+    happens, so that its drift says nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Column:
     from_model: bool = False
     unit: str = ""
     categorical: bool = False
+    ages: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Table:
     never later (or larger) than the second. coverage: the share of the rows a job selected that must have
     been written or carried forward, else the partition is not published. fresh_days: how many days the newest
     partition (of an event table: the newest that has rows) may be behind the night that is looked at, before
-    the table counts as stale; see feature_store/freshness.py.
+    the table counts as stale; see feature_store/freshness.py. drift: whether its columns are compared with
+    the partition before, see feature_store/drift.py.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Table:
     in_order: tuple[tuple[str, str], ...] = ()
     coverage: float = 0.0
     fresh_days: int = 1
+    drift: bool = False
 
     @property
     def schema(self) -> pa.Schema:

@@ -171,6 +171,13 @@ class Evaluate(Section):
     cutoffs: tuple[int, ...] = Field(min_length=1)
 
 
+class Drift(Section):
+    """How far (PSI) a feature may move from one night to the next; 0 = as far as it likes."""
+
+    warn: float = Field(ge=0)
+    refuse: float = Field(ge=0)
+
+
 class Report(Section):
     """How many example users the report shows."""
 
@@ -333,6 +340,7 @@ class Settings(Section):
     ranker: Ranker
     recommend: Recommend
     evaluate: Evaluate
+    drift: Drift
     report: Report
     spark: Spark
 

@@ -56,7 +56,7 @@ ITEM_FEATURES = (
     Column("item_weight_mean_90d", NUMBER, "mean event weight in the last 90 days", nullable=True),
     _share("item_returns_share_90d", "share of the events of negative weight (returns)"),
     Column("item_recency_days", NUMBER, "days since the last event, null for a cold item", True, 0),
-    Column("item_age_days", NUMBER, "days since the first event, null for a cold item", True, 0),
+    Column("item_age_days", NUMBER, "days since the first event, null for a cold item", True, 0, ages=True),
     Column(
         "item_trend_ratio_7d", NUMBER, "events a day of the last 7 days over those of the last 30", True, 0
     ),
@@ -79,7 +79,7 @@ USER_FEATURES = (
     Column("user_weight_mean_90d", NUMBER, "mean event weight in the last 90 days", nullable=True),
     _share("user_returns_share_90d", "share of the events of negative weight (returns)"),
     Column("user_recency_days", NUMBER, "days since the last event", True, 0),
-    Column("user_tenure_days", NUMBER, "days since the first event", True, 0),
+    Column("user_tenure_days", NUMBER, "days since the first event", True, 0, ages=True),
     Column(
         "user_trend_ratio_7d", NUMBER, "events a day of the last 7 days over those of the last 30", True, 0
     ),
@@ -178,6 +178,7 @@ _ALL = (
         ),
         ("item_id",),
         coverage=0.7,
+        drift=True,
     ),
     Table(
         "user_profiles",
@@ -193,6 +194,7 @@ _ALL = (
         ),
         ("user_id",),
         coverage=0.7,
+        drift=True,
     ),
     Table(
         "item_embeddings",
@@ -277,6 +279,7 @@ _ALL = (
             _llm("llm_tags", TEXTS, "tags of the item, empty without a profile"),
         ),
         ("item_id",),
+        drift=True,
     ),
     Table(
         "user_features",
@@ -296,6 +299,7 @@ _ALL = (
             _llm("llm_recent_tags", TEXTS, "tags of user_recent_items_90d, in the order of the alphabet"),
         ),
         ("user_id",),
+        drift=True,
     ),
     Table(
         "user_factors",
@@ -324,6 +328,7 @@ _ALL = (
             *CHANNEL_COLUMNS,
         ),
         ("user_id", "item_id"),
+        drift=True,
     ),
     Table(
         "training_set",

@@ -55,6 +55,8 @@ class Night:
         self.notes: list[str] = []
         self.provenance: dict[str, Any] = {}
         self.timings: dict[str, float] = {}
+        # Per output, against the partition before it; None where that was not compared.
+        self.drift: dict[str, dict[str, Any] | None] = {}
         # Why some rows are still to be asked about, in a night whose token budget was too small.
         self.incomplete = ""
         # A replay asks about these rows alone and takes the others from the partition it replaces.

@@ -16,6 +16,7 @@ from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
 from feature_store.partitions import MANIFEST, Partition, write_atomically
 from feature_store.settings import REPOSITORY, Settings
 from feature_store.tables import TABLES
+from jobs import drift
 from jobs.night import Night
 
 if TYPE_CHECKING:
@@ -66,11 +67,8 @@ def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
     _check_coverage(job, night)
     gate_seconds = time.monotonic()
     for table in job.outputs:
-        staged = night.staged_files(table)
-        if staged and (
-            failures := gates.check(TABLES[table], staged, night.ds, night.run_id, night.store.root)
-        ):
-            raise GateRefused(f"{table} for {night.ds} was not published: " + "; ".join(failures))
+        _check_rows(night, table)
+        night.drift[table] = drift.check(night, table)
     night.timings["gate"] = time.monotonic() - gate_seconds
     # Not beside an event table: a day that is published already has no new run to put them in.
     night.write_quarantine(job.name, next(t for t in job.outputs if TABLES[t].kind == "snapshot"))
@@ -80,6 +78,15 @@ def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
         write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2, default=str))
     for table, day in night.staged:
         night.store.publish(table, day, night.run_id)
+
+
+def _check_rows(night: Night, table: str) -> None:
+    """Refuse to publish rows that break their table's contract."""
+    staged = night.staged_files(table)
+    if not staged:
+        return
+    if failures := gates.check(TABLES[table], staged, night.ds, night.run_id, night.store.root):
+        raise GateRefused(f"{table} for {night.ds} was not published: " + "; ".join(failures))
 
 
 def coverage(counts: Mapping[str, int]) -> float | None:
@@ -134,6 +141,7 @@ def _manifest(
         "time_mode": night.time_mode,
         "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
         "counts": dict(night.counts),
+        "drift": night.drift.get(table),
         "incomplete": night.incomplete,
         "provenance": night.provenance,
         "replayed": night.replayed and {"run_id": night.replayed.run_id, "rows": len(night.only or ())},

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from feature_store.partitions import Store, write_atomically
 from feature_store.settings import Settings
 from jobs.night_accounts import StepRow, steps
-from jobs.report import accounts, charts, units
+from jobs.report import accounts, charts, drift, units
 from jobs.report.evidence import Evaluation, evaluations
 from jobs.report.examples import examples
 from jobs.report.verdict import METRIC_NAMES, cost, ranker_words, stage_name, verdict
@@ -50,6 +50,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
     ranker = accounts.ranker(store, ds)
     manifests = _manifests(store, ds)
     refusals = accounts.refusals(store, ds)
+    moved = drift.moved(manifests)
     return _template().render(
         ds=ds,
         verdict=verdict(ds, judged, settings.evaluate.horizon_days),
@@ -63,6 +64,8 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         recall_table=_recall_table(newest),
         importances=_importances(ranker),
         ranker=ranker,
+        moved=moved,
+        drift=drift.picture(moved),
         nights=[(night, [row for row in rows if row.ds == night]) for night in reversed(nights)],
         seconds=_by_step(nights, rows, "seconds"),
         tokens=_by_step(nights, rows, "tokens"),

@@ -118,6 +118,19 @@ def test_the_first_screen_answers(settings: Settings) -> None:
     assert "small-model" in text
 
 
+def test_what_moved_is_drawn_with_the_night_it_is_compared_with(
+    settings: Settings, publish: Callable[..., None]
+) -> None:
+    for ds, price in ((FIRST, 1.0), (SECOND, 9.0)):
+        rows = [{"item_id": f"i{n}", "item_weight_mean_90d": price} for n in range(100)]
+        publish(settings, "build_features", ds, {"item_features": rows})
+    text = " ".join(Outline(render(Store(settings.data_root), SECOND, settings)).text.split())
+    # everything left one bin for another: 2 * (1 - .005) * ln(1 / .005)
+    assert "item_features: item_weight_mean_90d: 10.544, much" in text
+    assert "against the night before (7 January 1998)" in text
+    assert "What has moved" not in render(Store(settings.data_root), FIRST, settings)
+
+
 def test_a_night_with_nothing_to_judge_has_a_report_too(settings: Settings) -> None:
     outline = Outline(render(Store(settings.data_root), FIRST, settings))
     assert outline.open == []
