@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from feature_store import data_docs, suites
 from feature_store.contract import Table
-from feature_store.partitions import Store
+from feature_store.partitions import Store, read_leniently
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +31,7 @@ def check(table: Table, files: list[Path], ds: date, run_id: str, root: Path) ->
     outcome = data_docs.Check(table.name, ds, run_id, sum(pq.read_metadata(file).num_rows for file in files))
     problems = shape_problems(table, files)
     if not problems:
-        rows = pa.concat_tables(
-            pq.read_table(file, columns=table.schema.names, partitioning=None) for file in files
-        )
+        rows = read_leniently(table.schema, files)
         with Store(root).lock(data_docs.FOLDER), warnings.catch_warnings():
             # It and what it imports lag behind pandas 3.
             warnings.simplefilter("ignore")

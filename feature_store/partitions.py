@@ -5,20 +5,23 @@
     <data>/tables/<table>/ds=YYYY-MM-DD/runs/<run_id>/quarantine.parquet
     <data>/tables/<table>/ds=YYYY-MM-DD/runs/<run_id>/manifest.json
 
-A run is invisible until the pointer names it, and replacing the pointer is one atomic rename.
+A run is invisible until the pointer names it, and replacing the pointer is one atomic rename. The pointer
+repeats the fingerprint of the run's manifest: a job over thousands of days opens one small file for each.
 """
 
 import json
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset
 
 from feature_store.errors import NightmillError
 from feature_store.locks import locked
@@ -27,16 +30,19 @@ from feature_store.tables import TABLES
 POINTER = "published.json"
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.parquet"
+# A disk makes many writes durable in about the time of one; what takes time is to wait for each.
+SYNC_THREADS = 16
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A published run of one table for one ds."""
+    """A published run of one table for one ds; `recorded` is the fingerprint its pointer repeats."""
 
     table: str
     ds: date
     run_id: str
     path: Path
+    recorded: str = field(default="", compare=False)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -47,7 +53,7 @@ class Partition:
     @property
     def fingerprint(self) -> str:
         """Hash of everything the rows were made from."""
-        return str(self.manifest["fingerprint"])
+        return self.recorded or str(self.manifest["fingerprint"])
 
     @property
     def files(self) -> list[Path]:
@@ -80,28 +86,38 @@ class Store:
         """The published run of a partition, or None."""
         pointer = self.folder(table, ds) / POINTER
         try:
-            run_id = json.loads(pointer.read_text("utf-8"))["run_id"]
+            named = json.loads(pointer.read_text("utf-8"))
+            run_id, recorded = named["run_id"], named.get("fingerprint", "")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise NightmillError(f"{pointer} is damaged ({error}); remove it and run the job again") from None
-        return Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
+        return Partition(table, ds, run_id, self.run_folder(table, ds, run_id), recorded)
 
     def partitions(self, table: str, until: date | None = None) -> list[Partition]:
         """The published partitions of a table with ds <= until, oldest first."""
-        days = sorted(
-            date.fromisoformat(p.parent.name[3:]) for p in self.tables.glob(f"{table}/ds=*/{POINTER}")
-        )
+        try:
+            names = os.listdir(self.tables / table)
+        except FileNotFoundError:
+            return []
+        days = sorted(date.fromisoformat(name[3:]) for name in names if name.startswith("ds="))
         found = (self.published(table, day) for day in days if until is None or day <= until)
         return [partition for partition in found if partition is not None]
 
-    def publish(self, table: str, ds: date, run_id: str) -> Partition:
+    def publish(self, table: str, ds: date, run_id: str) -> None:
         """Point the partition at a run whose files are complete."""
-        folder = self.folder(table, ds)
-        for file in self.run_folder(table, ds, run_id).iterdir():
+        run = Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
+        for file in run.path.iterdir():
             sync(file)
-        write_atomically(folder / POINTER, json.dumps({"run_id": run_id}))
-        return Partition(table, ds, run_id, self.run_folder(table, ds, run_id))
+        sync(run.path)
+        pointer = {"run_id": run_id, "fingerprint": run.fingerprint}
+        write_atomically(self.folder(table, ds) / POINTER, json.dumps(pointer))
+
+    def publish_all(self, runs: Iterable[tuple[str, date, str]]) -> None:
+        """Publish several runs (table, ds, run_id), each by itself; the disk's waits overlap."""
+        with ThreadPoolExecutor(SYNC_THREADS) as pool:
+            for _ in pool.map(lambda run: self.publish(*run), runs):
+                pass
 
     def lock(self, name: str, who: str = "") -> AbstractContextManager[None]:
         """Hold a named lock; where it is taken, `who` says on stderr whom it waits for."""
@@ -115,8 +131,15 @@ def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.
         schema = pa.schema([schema.field(name) for name in columns])
     if not files:
         return schema.empty_table()
-    tables = (pq.read_table(file, columns=schema.names, partitioning=None) for file in files)
-    return pa.concat_tables(table.cast(schema) for table in tables)
+    # Whether a column that may not be null today has nulls from before, the cast says.
+    return read_leniently(schema, files).cast(schema)
+
+
+def read_leniently(schema: pa.Schema, files: list[Path]) -> pa.Table:
+    """Read Parquet files in their order; what a file lacks is null, whatever the schema says of nulls."""
+    lenient = pa.schema([field.with_nullable(True) for field in schema])
+    # Thousands of small files are read three times as fast as one by one.
+    return pa.dataset.dataset([str(file) for file in files], lenient, format="parquet").to_table()
 
 
 def sync(path: Path) -> None:

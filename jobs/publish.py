@@ -7,13 +7,13 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from feature_store import gates
 from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
-from feature_store.partitions import MANIFEST, Partition, write_atomically
+from feature_store.partitions import MANIFEST, Partition
 from feature_store.settings import REPOSITORY, Settings
 from feature_store.tables import TABLES
 from jobs import drift
@@ -72,12 +72,8 @@ def publish(job: "Job", night: Night, wanted: str, seconds: float) -> None:
     night.timings["gate"] = time.monotonic() - gate_seconds
     # Not beside an event table: a day that is published already has no new run to put them in.
     night.write_quarantine(job.name, next(t for t in job.outputs if TABLES[t].kind == "snapshot"))
-    for (table, day), rows in night.staged.items():
-        manifest = _manifest(job, night, table, day, rows, wanted, seconds)
-        folder = night.store.run_folder(table, day, night.run_id)
-        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2, default=str))
-    for table, day in night.staged:
-        night.store.publish(table, day, night.run_id)
+    _write_manifests(job, night, wanted, seconds)
+    night.store.publish_all((table, day, night.run_id) for table, day in night.staged)
 
 
 def _check_rows(night: Night, table: str) -> None:
@@ -116,20 +112,30 @@ def _check_coverage(job: "Job", night: Night) -> None:
         )
 
 
-def _manifest(
-    job: "Job", night: Night, table: str, day: date, rows: int, wanted: str, seconds: float
-) -> dict[str, Any]:
+def _write_manifests(job: "Job", night: Night, wanted: str, seconds: float) -> None:
+    """Put a manifest beside every staged run; synced with the run, when it is published."""
+    same = _accounts(job, night, seconds)
+    # A night that is not complete must not be taken for the one that was wanted.
+    wanted += INCOMPLETE * bool(night.incomplete)
+    for (table, day), rows in night.staged.items():
+        manifest = {
+            "table": table,
+            "ds": day,
+            "fingerprint": night.content_hashes[table, day] if job.keeps_published else wanted,
+            "drift": night.drift.get(table),
+            "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
+        }
+        text = json.dumps(manifest | same, default=str)
+        (night.store.run_folder(table, day, night.run_id) / MANIFEST).write_text(text, "utf-8")
+
+
+def _accounts(job: "Job", night: Night, seconds: float) -> dict[str, Any]:
+    """What the manifests of all the tables of a run have in common."""
     return {
-        "table": table,
-        "ds": day,
         "as_of": night.as_of,
         "job": job.name,
         "run_id": night.run_id,
         "process": f"pid {os.getpid()} on {socket.gethostname()}",
-        # A night that is not complete must not be taken for the one that was wanted.
-        "fingerprint": night.content_hashes[table, day]
-        if job.keeps_published
-        else wanted + INCOMPLETE * bool(night.incomplete),
         "source": source(job, night.settings) if job.keeps_published else None,
         "inputs": {
             name: [{"ds": p.ds, "run_id": p.run_id, "fingerprint": p.fingerprint} for p in parts[-40:]]
@@ -139,9 +145,7 @@ def _manifest(
         "settings": {name: getattr(night.settings, name).model_dump(mode="json") for name in job.settings},
         "code_version": code_version(),
         "time_mode": night.time_mode,
-        "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
         "counts": dict(night.counts),
-        "drift": night.drift.get(table),
         "incomplete": night.incomplete,
         "provenance": night.provenance,
         "replayed": night.replayed and {"run_id": night.replayed.run_id, "rows": len(night.only or ())},

@@ -51,6 +51,33 @@ def test_a_damaged_pointer_is_named(tmp_path):
         store.published("items", DAY)
 
 
+def test_the_pointer_repeats_the_fingerprint_and_older_pointers_have_it_read_from_the_manifest(tmp_path):
+    store = Store(tmp_path)
+    _complete_run(store, "items", DAY, "a")
+    store.publish("items", DAY, "a")
+    (store.run_folder("items", DAY, "a") / "manifest.json").write_text('{"fingerprint": "of the manifest"}')
+    assert store.published("items", DAY).fingerprint == "a"
+    write_atomically(store.folder("items", DAY) / "published.json", '{"run_id": "a"}')
+    assert store.published("items", DAY).fingerprint == "of the manifest"
+
+
+def test_many_days_are_published_each_by_itself_and_a_failure_is_raised(tmp_path):
+    store = Store(tmp_path)
+    days = [date(2026, 1, day) for day in range(1, 32)]
+    for day in days[:-1]:
+        _complete_run(store, "interactions", day, "r")
+    with pytest.raises(FileNotFoundError):
+        store.publish_all(("interactions", day, "r") for day in days)
+    assert [p.ds for p in store.partitions("interactions")] == days[:-1]
+
+
+def test_nulls_of_an_older_contract_are_refused_where_todays_allows_none(tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"title": pa.array([None], pa.string())}), file)
+    with pytest.raises(ValueError, match="null"):
+        read("items", [file], ["title"])
+
+
 def test_reading_no_files_gives_the_schema():
     assert read("items", []).schema.names[:2] == ["item_id", "title"]
     assert read("items", [], ["title"]).num_rows == 0
