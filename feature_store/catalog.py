@@ -1,6 +1,9 @@
 """`catalog.duckdb`: a view for every published table, for anyone with a DuckDB of their own.
 
-`<table>` is the newest published ds (all days of an event table), `<table>_all` every published ds.
+`<table>` is the newest published ds (all days of an event table), `<table>_all` every published ds; columns that
+an older night lacks are null. `quarantine` holds the refused rows, `generations` the answers of the model,
+`manifests` what is said of each published run, `ledger` what every run paid. The views name files by absolute
+path: where the data root was moved, `nightmill sql` (and the next publish) writes them anew.
 """
 
 import os
@@ -11,8 +14,8 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from feature_store.contract import GENERATIONS_SCHEMA, QUARANTINE_SCHEMA
-from feature_store.partitions import Store
+from feature_store.contract import GENERATIONS_SCHEMA, LEDGER_SCHEMA, MANIFEST_SCHEMA, QUARANTINE_SCHEMA
+from feature_store.partitions import MANIFEST, Store
 from feature_store.parts import list_parts, set_aside_damaged
 from feature_store.tables import TABLES
 
@@ -66,6 +69,7 @@ def views(store: Store) -> list[str]:
     """The statements that make every view."""
     statements = []
     quarantined: list[Path] = []
+    manifests: list[Path] = []
     for name, table in TABLES.items():
         partitions = store.partitions(name)
         every = [file for partition in partitions for file in partition.files]
@@ -73,35 +77,51 @@ def views(store: Store) -> list[str]:
         statements.append(_view(name, newest, table.schema))
         statements.append(_view(f"{name}_all", every, table.schema))
         quarantined += [p.quarantine for p in partitions if p.quarantine is not None]
+        manifests += [partition.path / MANIFEST for partition in partitions]
     statements.append(_view("quarantine", quarantined, QUARANTINE_SCHEMA))
+    statements.append(_json_view("manifests", manifests, MANIFEST_SCHEMA))
+    statements.append(_json_view("ledger", sorted(store.root.glob("ledger/ds=*/*.json")), LEDGER_SCHEMA))
     statements.append(generations_view(store))
     return statements
 
 
 def generations_view(store: Store) -> str:
-    """The statement that makes the view `generations`; what parts of an older schema lack is null."""
-    empty = _view("generations", [], GENERATIONS_SCHEMA)
+    """The statement that makes the view `generations`."""
     parts = [part for folder in _generations(store)[0] for part in list_parts(folder)]
-    if not parts:
-        return empty
-    return f"{empty} UNION ALL BY NAME SELECT * FROM {_parquet(parts)}"
+    return _view("generations", parts, GENERATIONS_SCHEMA)
 
 
 def _view(name: str, files: list[Path], schema: pa.Schema) -> str:
-    if files:
-        return f'CREATE VIEW "{name}" AS SELECT * FROM {_parquet(files)}'
+    """The columns of the contract, and what is in the files; what an older file lacks is null."""
     columns = ", ".join(f'NULL::{_sql_type(field.type)} AS "{field.name}"' for field in schema)
-    return f'CREATE VIEW "{name}" AS SELECT {columns} WHERE false'
+    empty = f'CREATE VIEW "{name}" AS SELECT {columns} WHERE false'
+    if not files:
+        return empty
+    # A data root below a folder such as env=prod is no reason for a column env.
+    options = "union_by_name = true, hive_partitioning = false"
+    return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet({_listed(files)}, {options})"
 
 
-def _parquet(files: list[Path]) -> str:
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}], union_by_name = true)"
+def _json_view(name: str, files: list[Path], schema: pa.Schema) -> str:
+    """The fields of a schema out of files with one JSON object each."""
+    if not files:
+        return _view(name, [], schema)
+    columns = ", ".join(f"'{field.name}': '{_sql_type(field.type)}'" for field in schema)
+    source = f"read_json({_listed(files)}, columns = {{{columns}}}, hive_partitioning = false)"
+    return f'CREATE VIEW "{name}" AS SELECT * FROM {source}'
+
+
+def _listed(files: list[Path]) -> str:
+    return "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
 
 
 def _sql_type(type_: pa.DataType) -> str:
     if pa.types.is_list(type_):
         return _sql_type(type_.value_type) + "[]"
+    if pa.types.is_map(type_):
+        return f"MAP({_sql_type(type_.key_type)}, {_sql_type(type_.item_type)})"
+    if pa.types.is_struct(type_):
+        return "STRUCT(" + ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in type_) + ")"
     names = {"string": "VARCHAR", "bool": "BOOLEAN", "int64": "BIGINT", "double": "DOUBLE", "float": "FLOAT"}
     names |= {"date32[day]": "DATE", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
     return names[str(type_)]

@@ -138,3 +138,45 @@ GENERATIONS_SCHEMA = pa.schema(
         pa.field("cut_fields", TEXTS, True),
     ]
 )
+
+# What the manifest beside every run says, as far as SQL has a use for it.
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("table", TEXT),
+        pa.field("ds", DAY),
+        pa.field("job", TEXT),
+        pa.field("run_id", TEXT),
+        pa.field("fingerprint", TEXT),
+        pa.field("code_version", TEXT),
+        pa.field("time_mode", TEXT),
+        pa.field("rows", pa.struct({"written": INTEGER, "quarantined": pa.map_(TEXT, INTEGER)})),
+        pa.field("counts", pa.map_(TEXT, INTEGER)),
+        pa.field(
+            "drift",
+            pa.struct({"ds": DAY, "columns": pa.map_(TEXT, pa.struct({"psi": NUMBER, "chance": NUMBER}))}),
+        ),
+        pa.field("notes", TEXTS),
+        pa.field("seconds", NUMBER),
+        pa.field("started_at", TIME),
+        pa.field("finished_at", TIME),
+    ]
+)
+
+# What every run asked and paid; jobs/llm/ledger.py writes it.
+LEDGER_SCHEMA = pa.schema(
+    [
+        pa.field("ds", DAY),
+        pa.field("job", TEXT),
+        pa.field("run_id", TEXT),
+        pa.field("prompt_name", TEXT),
+        pa.field("model_id", TEXT),
+        pa.field("engine", TEXT),
+        pa.field("shard", TEXT),
+        pa.field("asked", INTEGER),
+        pa.field("prompt_tokens", INTEGER),
+        pa.field("cached_tokens", INTEGER),
+        pa.field("output_tokens", INTEGER),
+        pa.field("seconds", NUMBER),
+        pa.field("updated_at", TIME),
+    ]
+)
