@@ -1,7 +1,7 @@
 """`catalog.duckdb`: a view for every published table, for anyone with a DuckDB of their own.
 
-`<table>` is the newest published ds (all days of an event table), `<table>_all` every published ds; columns that
-an older night lacks are null. `quarantine` holds the refused rows, `generations` the answers of the model,
+`<table>` is the newest published ds (all days of an event table), `<table>_all` every published ds; columns
+that an older night lacks are null. `quarantine` holds the refused rows, `generations` the model's answers,
 `manifests` what is said of each published run, `ledger` what every run paid. The views name files by absolute
 path: where the data root was moved, `nightmill sql` (and the next publish) writes them anew.
 """

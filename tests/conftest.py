@@ -33,7 +33,11 @@ eve\t23\twriter
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder in RecBole's format: 4 events of 2 users on 1998-01-01 and 02, 4 items."""
-    folder = tmp_path / "source"
+    return write_source(tmp_path / "source")
+
+
+def write_source(folder: Path) -> Path:
+    """Write the small source into a new folder."""
     folder.mkdir()
     for suffix, text in (("inter", INTER), ("item", ITEM), ("user", USER)):
         (folder / f"tiny.{suffix}").write_text(text, "utf-8")
