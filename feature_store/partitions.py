@@ -125,14 +125,23 @@ class Store:
 
 
 def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.Table:
-    """Read Parquet files of one table into Arrow, an empty table of its schema when there are none."""
+    """Read Parquet files of one table into Arrow, an empty table of its schema when there are none.
+
+    A column that came into the contract after a file was published is null there; NightmillError where it may
+    not be.
+    """
     schema = TABLES[table].schema
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
     if not files:
         return schema.empty_table()
-    # Whether a column that may not be null today has nulls from before, the cast says.
-    return read_leniently(schema, files).cast(schema)
+    rows = read_leniently(schema, files)
+    if absent := [field.name for field in schema if not field.nullable and rows[field.name].null_count]:
+        raise NightmillError(
+            f"{files[0]} or what follows was published before {table} had the column {', '.join(absent)}: "
+            f"run `nightmill {TABLES[table].job} --ds D --reprocess` for its ds"
+        )
+    return rows.cast(schema)
 
 
 def read_leniently(schema: pa.Schema, files: list[Path]) -> pa.Table:

@@ -89,3 +89,14 @@ def test_files_written_under_an_older_contract_are_read_under_todays(tmp_path):
         schema = pa.schema([pa.field("title", pa.string(), nullable)])
         pq.write_table(pa.table({"title": ["x"]}, schema), file)
     assert read("items", files, ["title"]).to_pylist() == [{"title": "x"}] * 2
+
+
+def test_a_column_that_came_later_is_null_in_older_files_where_it_may_be(tmp_path):
+    files = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    pq.write_table(pa.table({"item_id": ["m1"]}), files[0])
+    pq.write_table(pa.table({"price": [2.0], "item_id": ["m2"]}), files[1])
+    rows = read("items", files, ["item_id", "price"]).to_pylist()
+    assert rows == [{"item_id": "m1", "price": None}, {"item_id": "m2", "price": 2.0}]
+    remedy = r"before items had the column title: run `nightmill ingest --ds D --reprocess`"
+    with pytest.raises(NightmillError, match=remedy):
+        read("items", files[:1], ["item_id", "title"])

@@ -41,15 +41,18 @@ def publish_night(
     counts: Mapping[str, int] | None = None,
     refused: Rows = (),
 ) -> None:
-    """Publish what `job` would have written for ds; events go to the days they happened on."""
+    """Publish what `job` would have written for ds; events arrive on their day, or on their `ds`."""
+
+    def arrival(row: Mapping[str, Any]) -> date:
+        return row.get("ds") or row["event_time"].date()
 
     def run(night: Night) -> None:
         for table, rows in tables.items():
             if TABLES[table].kind == "snapshot":
                 night.write(table, as_table(table, rows))
                 continue
-            for day in {row["event_time"].date() for row in rows} | {ds}:
-                night.write(table, as_table(table, [r for r in rows if r["event_time"].date() == day]), day)
+            for day in {arrival(row) for row in rows} | {ds}:
+                night.write(table, as_table(table, [r for r in rows if arrival(r) == day]), day)
         for row in refused:
             night.quarantine(**row)
         night.count(**(counts or {}))
@@ -61,7 +64,7 @@ def publish_night(
         execute(by_hand, ds, settings, reprocess=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def publish() -> Callable[..., None]:
     """`publish(settings, job, ds, {table: rows}, counts, refused)`."""
     return publish_night
