@@ -8,7 +8,19 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from feature_store.contract import DAY, FLAG, INTEGER, NUMBER, TEXT, TEXTS, TIME, VECTOR, Column, Table
+from feature_store.contract import (
+    DAY,
+    FLAG,
+    INTEGER,
+    NUMBER,
+    NUMBERS,
+    TEXT,
+    TEXTS,
+    TIME,
+    VECTOR,
+    Column,
+    Table,
+)
 
 MODEL_PROVENANCE = (
     Column("prompt_name", TEXT, "prompt that was asked"),
@@ -276,6 +288,7 @@ _ALL = (
             _item(),
             *ITEM_FEATURES,
             Column("categories", TEXTS, "categories of the item"),
+            Column("brand", TEXT, "brand of the item", nullable=True),
             _llm("llm_tags", TEXTS, "tags of the item, empty without a profile"),
         ),
         ("item_id",),
@@ -289,11 +302,9 @@ _ALL = (
             _user(),
             *USER_FEATURES,
             Column("user_category_names_90d", TEXTS, "categories of the user's events, by share"),
-            Column(
-                "user_category_shares_90d",
-                pa.list_(pa.float64()),
-                "share of the user's events in each of them",
-            ),
+            Column("user_category_shares_90d", NUMBERS, "share of the user's events in each of them"),
+            Column("user_brand_names_90d", TEXTS, "brands of the user's events, by share"),
+            Column("user_brand_shares_90d", NUMBERS, "share of the user's events in each of them"),
             Column("user_recent_items_90d", TEXTS, "last items taken and kept, newest first"),
             _llm("llm_interests", TEXTS, "interests of the user, empty without a profile"),
             _llm("llm_recent_tags", TEXTS, "tags of user_recent_items_90d, in the order of the alphabet"),
@@ -360,7 +371,7 @@ _ALL = (
             Column("reason", TEXT, "why there is no ranker, else empty"),
             Column("model_text", TEXT, "LightGBM model, empty for a fallback; it adds to the recall score"),
             Column("features", TEXTS, "feature names, in the model's order"),
-            Column("importances", pa.list_(pa.float64()), "total gain of each feature"),
+            Column("importances", NUMBERS, "total gain of each feature"),
             _count("groups", "query groups in the training set"),
             _count("rows", "rows trained on"),
             _count("positives", "positive rows trained on"),

@@ -67,8 +67,8 @@ def _parameters(night: Night, table: str) -> dict[str, Any]:
 
 
 def history_start(night: Night) -> datetime:
-    """Where the history begins: the start of the first day that was ever ingested."""
-    first = min(partition.ds for partition in night.inputs["interactions"])
+    """Where the history begins: the start of the first day with events."""
+    first = min((partition.ds for partition in night.inputs["interactions"]), default=night.ds)
     return datetime(first.year, first.month, first.day, tzinfo=UTC)
 
 

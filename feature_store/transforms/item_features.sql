@@ -58,6 +58,7 @@ SELECT
     :history_start <= :as_of - INTERVAL 90 DAYS AS item_window_complete_90d,
     m.item_id IS NOT NULL AS item_profile_present,
     i.categories,
+    i.brand,
     coalesce(m.llm_tags, array()) AS llm_tags,
     greatest(l.last_event_time, m.input_max_event_time) AS input_max_event_time
 FROM items AS i

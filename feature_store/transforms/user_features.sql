@@ -39,33 +39,46 @@ behaviour AS (
     GROUP BY user_id
 ),
 
-categories AS (
-    SELECT user_id, category AS name, sum(share) AS events
+tastes AS (
+    SELECT user_id, kind, name, sum(events) AS events
     FROM (
         SELECT
             t.user_id,
-            explode(i.categories) AS category,
-            CAST(t.events_count AS DECIMAL(28, 12)) / size(i.categories) AS share
+            'category' AS kind,
+            explode(i.categories) AS name,
+            CAST(t.events_count AS DECIMAL(28, 12)) / size(i.categories) AS events
         FROM user_items AS t
         INNER JOIN items AS i ON i.item_id = t.item_id
+        UNION ALL
+        SELECT t.user_id, 'brand', i.brand, t.events_count
+        FROM user_items AS t
+        INNER JOIN items AS i ON i.item_id = t.item_id
+        WHERE i.brand IS NOT NULL
     )
-    GROUP BY user_id, category
+    GROUP BY user_id, kind, name
 ),
 
-taste AS (
+totals AS (
     SELECT user_id, count(*) AS items, sum(events_count) AS events, median(price) AS price
     FROM user_items AS t
     INNER JOIN items AS i ON i.item_id = t.item_id
     GROUP BY user_id
 ),
 
-category_shares AS (
+shares AS (
     SELECT
-        c.user_id,
-        array_sort(collect_list(struct(-CAST(c.events AS DOUBLE) / t.events AS negative_share, c.name))) AS ranked
-    FROM categories AS c
-    INNER JOIN taste AS t ON t.user_id = c.user_id
-    GROUP BY c.user_id
+        user_id,
+        array_sort(collect_list(CASE WHEN kind = 'category' THEN ranked END)) AS categories,
+        array_sort(collect_list(CASE WHEN kind = 'brand' THEN ranked END)) AS brands
+    FROM (
+        SELECT
+            s.user_id,
+            s.kind,
+            struct(-CAST(s.events AS DOUBLE) / t.events AS negative_share, s.name) AS ranked
+        FROM tastes AS s
+        INNER JOIN totals AS t ON t.user_id = s.user_id
+    )
+    GROUP BY user_id
 ),
 
 recent AS (
@@ -106,16 +119,18 @@ SELECT
     :history_start <= :as_of - INTERVAL 30 DAYS AS user_window_complete_30d,
     :history_start <= :as_of - INTERVAL 90 DAYS AS user_window_complete_90d,
     m.user_id IS NOT NULL AS user_profile_present,
-    coalesce(transform(c.ranked, entry -> entry.name), array()) AS user_category_names_90d,
-    coalesce(transform(c.ranked, entry -> -entry.negative_share), array()) AS user_category_shares_90d,
+    coalesce(transform(s.categories, entry -> entry.name), array()) AS user_category_names_90d,
+    coalesce(transform(s.categories, entry -> -entry.negative_share), array()) AS user_category_shares_90d,
+    coalesce(transform(s.brands, entry -> entry.name), array()) AS user_brand_names_90d,
+    coalesce(transform(s.brands, entry -> -entry.negative_share), array()) AS user_brand_shares_90d,
     coalesce(transform(r.ranked, entry -> entry.item_id), array()) AS user_recent_items_90d,
     coalesce(m.llm_interests, array()) AS llm_interests,
     coalesce(r.tags, array()) AS llm_recent_tags,
     greatest(l.last_event_time, m.input_max_event_time) AS input_max_event_time
 FROM lifetimes AS l
 LEFT JOIN behaviour AS b ON b.user_id = l.entity_id
-LEFT JOIN taste AS t ON t.user_id = l.entity_id
-LEFT JOIN category_shares AS c ON c.user_id = l.entity_id
+LEFT JOIN totals AS t ON t.user_id = l.entity_id
+LEFT JOIN shares AS s ON s.user_id = l.entity_id
 LEFT JOIN recent AS r ON r.user_id = l.entity_id
 LEFT JOIN user_profiles AS m ON m.user_id = l.entity_id
 WHERE l.entity = 'user'

@@ -52,8 +52,8 @@ ITEMS = [
     {"item_id": "m2", "categories": ["Drama"]},
     {"item_id": "m3", "categories": [], "price": 5.0},
     {"item_id": "m4", "categories": ["War"]},
-    {"item_id": "m5", "categories": ["Drama", "War"], "price": 10.0},
-    {"item_id": "m6", "categories": ["Drama", "War"], "price": 30.0},
+    {"item_id": "m5", "categories": ["Drama", "War"], "price": 10.0, "brand": "Acme"},
+    {"item_id": "m6", "categories": ["Drama", "War"], "price": 30.0, "brand": "Acme"},
     {"item_id": "m7", "categories": ["Comedy"], "price": 20.0},
 ]
 ITEM_PROFILES = [{"item_id": "m4", "llm_tags": ["grim"]}, {"item_id": "m6", "llm_tags": ["loud", "grim"]}]
@@ -168,6 +168,7 @@ def test_category_shares_split_an_event_evenly_and_skip_items_without_any(users)
     # ann within 90 days: m2 (Drama), m1 (half Comedy, half Drama), m3 (none)
     assert users["ann"]["user_category_names_90d"] == ["Drama", "Comedy"]
     assert users["ann"]["user_category_shares_90d"] == pytest.approx([1.5 / 3, 0.5 / 3])
+    assert users["ann"]["user_brand_names_90d"] == []
     # equal shares stand in the order of their names
     assert users["bob"]["user_category_names_90d"] == ["Comedy", "Drama"]
 
@@ -188,6 +189,7 @@ def test_a_return_is_an_event_and_takes_back_the_taste_for_what_it_returns(items
     # m6 twice (half Drama, half War) and m7 once (Comedy)
     assert cat["user_category_names_90d"] == ["Comedy", "Drama", "War"]
     assert cat["user_category_shares_90d"] == pytest.approx([1 / 3] * 3)
+    assert (cat["user_brand_names_90d"], cat["user_brand_shares_90d"]) == (["Acme"], pytest.approx([2 / 3]))
 
 
 def test_a_pause_of_more_than_half_an_hour_begins_a_session(users):
