@@ -136,11 +136,13 @@ def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.
     if not files:
         return schema.empty_table()
     rows = read_leniently(schema, files)
-    if absent := [field.name for field in schema if not field.nullable and rows[field.name].null_count]:
-        raise NightmillError(
-            f"{files[0]} or what follows was published before {table} had the column {', '.join(absent)}: "
-            f"run `nightmill {TABLES[table].job} --ds D --reprocess` for its ds"
-        )
+    for column in schema:
+        if not column.nullable and rows[column.name].null_count:
+            older = next(file for file in files if read_leniently(schema, [file])[column.name].null_count)
+            raise NightmillError(
+                f"{older} was published by an older Nightmill, without {column.name} in every row: "
+                f"run `nightmill {TABLES[table].job} --ds D --reprocess` for its ds"
+            )
     return rows.cast(schema)
 
 
