@@ -38,6 +38,9 @@ BEFORE = [
     _event("bob", "m1", AS_OF - timedelta(days=40)),
     _event("bob", "m2", AS_OF - timedelta(days=2)),
     _event("bob", "m2", AS_OF - timedelta(days=1), -1.0),
+    # eve has no candidates, so that what she took can be a candidate of the others
+    _event("eve", "m4", AS_OF - timedelta(days=20)),
+    _event("eve", "m4", AS_OF - timedelta(days=2)),
 ]
 CATALOGUE = [
     {"item_id": item, "categories": ["a", "bc"[n % 2]], "price": 1.0 + n, "brand": "xy"[n % 2]}
