@@ -102,6 +102,8 @@ def _facts(table: Table) -> Iterator[tuple[str, str]]:
     yield "Fresh", f"at most {days} behind the night that is looked at"
     if table.coverage:
         yield "Coverage", f"published when at least {table.coverage:.0%} of the rows asked about have values"
+    if table.drift:
+        yield "Drift", "columns are compared with the partition before (`[drift]` of the settings)"
     for earlier, later in table.in_order:
         yield "Order", f"{earlier} ≤ {later}"
 

@@ -22,6 +22,7 @@ from feature_store.contract import (
     Table,
 )
 
+CURRENCY = "the source's currency"
 MODEL_PROVENANCE = (
     Column("prompt_name", TEXT, "prompt that was asked"),
     Column("prompt_version", TEXT, "version of the prompt"),
@@ -75,7 +76,7 @@ ITEM_FEATURES = (
     Column(
         "item_trend_ratio_30d", NUMBER, "events a day of the last 30 days over those of the last 90", True, 0
     ),
-    Column("item_price", NUMBER, "price in the night's catalogue", True, 0),
+    Column("item_price", NUMBER, "price in the night's catalogue", True, 0, unit=CURRENCY),
     _share("item_price_percentile_catalogue", "share of the catalogue's prices below the item's"),
     _share("item_price_percentile_category", "the same within the item's most specific category"),
     Column("item_cold", FLAG, "at most cold_start.max_events events in all of history"),
@@ -98,7 +99,9 @@ USER_FEATURES = (
     _count("user_sessions_count_90d", "sessions in the last 90 days (features.session_minutes)"),
     Column("user_session_events_mean_90d", NUMBER, "mean events of a session", True, 1),
     Column("user_session_gap_days_mean_90d", NUMBER, "mean days from one session to the next", True, 0),
-    Column("user_price_median_90d", NUMBER, "median price of the items taken and kept", True, 0),
+    Column(
+        "user_price_median_90d", NUMBER, "median price of the items taken and kept", True, 0, unit=CURRENCY
+    ),
     Column("user_cold", FLAG, "at most cold_start.max_events events in all of history"),
     *_complete("user"),
     Column("user_profile_present", FLAG, "whether the model's profile of the user was accepted"),
@@ -162,7 +165,7 @@ _ALL = (
             Column("title", TEXT, "title"),
             Column("description", TEXT, "description, where the source has one", nullable=True),
             Column("categories", TEXTS, "categories, most general first"),
-            Column("price", NUMBER, "price", True, 0),
+            Column("price", NUMBER, "price", True, 0, unit=CURRENCY),
             Column("brand", TEXT, "brand, where the source has one", nullable=True),
             Column("attributes", TEXT, "further fields, a JSON object of texts"),
             Column("listed", FLAG, "whether it stands in the catalogue; false for one that only has events"),

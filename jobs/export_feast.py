@@ -66,7 +66,8 @@ def export(store: Store, folder: Path, price: Price) -> str:
     services = _services(store, views)
     for view in views:
         _link(store.partitions(view.table.name), folder / "data" / view.table.name)
-    names = {"views": views, "services": services, "entities": ENTITIES, "feast_type": feast_type}
+    names = {"views": views, "services": services, "entities": ENTITIES}
+    names |= {"feast_type": feast_type, "field_tags": field_tags}
     for template in TEMPLATES.glob("*.jinja"):
         write_atomically(folder / template.stem, _render(template.name, names))
     return (
@@ -99,6 +100,12 @@ def feast_type(type_: pa.DataType) -> str | None:
     if pa.types.is_list(type_):
         return f"Array({feast_type(type_.value_type)})"
     return TYPES.get(str(type_))
+
+
+def field_tags(column: Column) -> dict[str, str]:
+    """What Feast is to say of a feature besides its description."""
+    tags = {"from_model": "true" if column.from_model else "", "unit": column.unit}
+    return {name: value for name, value in tags.items() if value}
 
 
 def _tags(store: Store, newest: Partition, price: Price) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from math import log
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.contract import FLAG, INTEGER, NUMBER, TEXT, TEXTS, Column, Table
-from feature_store.drift import CATEGORIES, Shift, _chi_squared_999, compare, index, measured
+from feature_store.drift import CATEGORIES, Shift, _chi_squared_999, _counts, compare, index, measured
 from feature_store.tables import TABLES
 
 TABLE = Table(
@@ -95,6 +96,21 @@ def test_a_frequent_value_has_a_bin_of_its_own(psi):
     moved = 2 * (1 - 0.05) * log(1 / 0.05)
     assert psi("count", [7] * 10, [8] * 10) == pytest.approx(moved)
     assert psi("count", [7] * 10, [6] * 10) == pytest.approx(moved)
+
+
+VALUES = st.lists(st.none() | st.floats(-1e300, 1e300) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
+
+
+@given(VALUES, VALUES)
+def test_every_row_is_in_one_bin_and_rows_against_themselves_are_still(earlier, now):
+    price = Column("price", NUMBER, "", nullable=True)
+    with duckdb.connect() as connection:
+        for name, values in (("earlier", earlier), ("now", now)):
+            connection.execute(f"CREATE TABLE {name} AS SELECT unnest($v::DOUBLE[]) AS price", {"v": values})
+        bins = _counts(connection, price)
+        assert [sum(rows) for rows in zip(*bins, strict=True)] == [len(earlier), len(now)]
+        connection.execute("DROP TABLE now; CREATE TABLE now AS FROM earlier")
+        assert index(_counts(connection, price)).psi == 0
 
 
 def test_nulls_are_a_bin_of_their_own(psi):

@@ -71,8 +71,10 @@ def test_a_view_has_the_contract_and_says_prompt_model_and_cost(store, tmp_path)
     # 900 tokens at 1,000 and 100 at 10,000 a million
     assert (tags["tokens"], tags["cost"]) == ("1000", "1.90 EUR")
     assert (tags["prompt"], tags["model"]) == ("profile_item v2 (d00d)", "m@r")
-    fields = [_argument(field, "name").value for field in _argument(views["item_profiles"], "schema").elts]
-    assert fields[:4] == ["item_id", "llm_description", "llm_tags", "llm_audience"]
+    fields = _argument(views["item_profiles"], "schema").elts
+    names = [_argument(field, "name").value for field in fields]
+    assert names[:4] == ["item_id", "llm_description", "llm_tags", "llm_audience"]
+    assert ast.literal_eval(_argument(fields[1], "tags")) == {"from_model": "true"}
     assert [entity.id for entity in _argument(views["candidates"], "entities").elts] == ["user", "item"]
     source = _argument(views["candidates"], "source")
     assert _argument(source, "timestamp_field").value == "as_of"
