@@ -43,19 +43,39 @@ def locked(path: Path, who: str = "") -> Iterator[None]:
     who: what wants it; where it has to wait it says so on stderr, and for whom. Without it the wait is
     silent, as becomes a lock that is held for milliseconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not truncated on opening: it says who holds it.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open(path)
     try:
         if not try_lock(descriptor):
             if who:
                 _say_who_holds(descriptor, path, who)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(Holder.this())).encode(), 0)
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file if nobody else does; yields whether it is held."""
+    descriptor = _open(path)
+    try:
+        if free := try_lock(descriptor):
+            _sign(descriptor)
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open a lock's file, not truncated: it says who holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _sign(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(asdict(Holder.this())).encode(), 0)
 
 
 def try_lock(descriptor: int) -> bool:

@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from feature_store.errors import NightmillError
-from feature_store.locks import locked
+from feature_store.leases import lease
+from feature_store.locks import locked, locked_if_free
 from feature_store.tables import TABLES
 
 POINTER = "published.json"
@@ -73,6 +74,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.tables = root / "tables"
+        self.leases = root / "leases"
 
     def folder(self, table: str, ds: date) -> Path:
         """The folder of a partition, published or not."""
@@ -122,6 +124,14 @@ class Store:
     def lock(self, name: str, who: str = "") -> AbstractContextManager[None]:
         """Hold a named lock; where it is taken, `who` says on stderr whom it waits for."""
         return locked(self.root / "locks" / f"{name}.lock", who)
+
+    def lock_if_free(self, name: str) -> AbstractContextManager[bool]:
+        """Hold a named lock if nobody else does; the block gets to know whether it is held."""
+        return locked_if_free(self.root / "locks" / f"{name}.lock")
+
+    def lease(self) -> AbstractContextManager[int]:
+        """Keep what is published now from garbage collection; yields the moment from which on it does."""
+        return lease(self.leases)
 
 
 def read(table: str, files: list[Path], columns: list[str] | None = None) -> pa.Table:

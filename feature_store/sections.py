@@ -321,6 +321,13 @@ class ColdStart(Section):
     prompt_version: int = Field(ge=1)
 
 
+class Retention(Section):
+    """How long `nightmill gc` keeps what it may remove."""
+
+    days: int = Field(ge=0)
+    grace_hours: float = Field(ge=0)
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -343,6 +350,7 @@ class Settings(Section):
     drift: Drift
     report: Report
     spark: Spark
+    retention: Retention
 
     @field_validator("data_root", "cache_root")
     @classmethod

@@ -97,6 +97,8 @@ def build_parser() -> Parser:
     feast = commands.add_parser("export-feast", help="a Feast repository over the published tables")
     feast.add_argument("--to", type=Path, help="folder to write (default: feast/ under the data root)")
     commands.add_parser("compact", help="merge the small parts of stored answers and vectors into large ones")
+    gc = commands.add_parser("gc", help="remove superseded runs, and partitions older than retention.days")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     commands.add_parser("status", help="what is published, how fresh, what it cost")
     commands.add_parser("prepare", help="fetch and verify the default models and data")
     bench = commands.add_parser("bench", help="a benchmark, side by side with a peer")
@@ -185,7 +187,9 @@ def _export_feast(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.export_feast import export
 
     folder = (arguments.to or settings.data_root / "feast").expanduser().absolute()
-    print(export(Store(settings.data_root), folder, settings.generation.price))
+    store = Store(settings.data_root)
+    with store.lease():
+        print(export(store, folder, settings.generation.price))
 
 
 def _compact(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -195,11 +199,20 @@ def _compact(arguments: argparse.Namespace, settings: Settings) -> None:
     print(compact(Store(settings.data_root)))
 
 
+def _gc(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.partitions import Store
+    from jobs.gc import collect
+
+    print(collect(Store(settings.data_root), settings, arguments.dry_run))
+
+
 def _status(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.partitions import Store
     from jobs.status import render_status
 
-    print(render_status(Store(settings.data_root), settings.generation.price))
+    store = Store(settings.data_root)
+    with store.lease():
+        print(render_status(store, settings.generation.price))
 
 
 def _prepare(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -226,6 +239,7 @@ COMMANDS = {
     "sql": _sql,
     "export-feast": _export_feast,
     "compact": _compact,
+    "gc": _gc,
     "status": _status,
     "prepare": _prepare,
     "bench": _bench,

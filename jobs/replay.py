@@ -33,7 +33,7 @@ def replay(job: Job, ds: date, settings: Settings) -> Outcome:
     """Ask about the refused rows of a published partition again; nothing to do where there are none."""
     started = time.monotonic()
     store = Store(settings.data_root)
-    with store.lock(lock_name(job, ds), f"{job.name} for {ds}"):
+    with store.lease(), store.lock(lock_name(job, ds), f"{job.name} for {ds}"):
         partition = store.published(job.outputs[0], ds)
         if partition is None:
             raise NightmillError(

@@ -15,12 +15,13 @@ from feature_store.partitions import Store
 def query(root: Path, sql: str, output: str = "table") -> str:
     """Run one query against the catalogue and render it as `table`, `csv` or `json`."""
     store = Store(root)
-    # Generations are flushed between publishes, so the views are made afresh; it costs milliseconds.
-    rewrite(store)
-    try:
-        return without_damaged(store, lambda: _query(root / CATALOG, sql, output))
-    except duckdb.Error as error:
-        raise UsageError(f"DuckDB: {str(error).splitlines()[0]}") from None
+    with store.lease():
+        # Generations are flushed between publishes, so the views are made afresh; it costs milliseconds.
+        rewrite(store)
+        try:
+            return without_damaged(store, lambda: _query(root / CATALOG, sql, output))
+        except duckdb.Error as error:
+            raise UsageError(f"DuckDB: {str(error).splitlines()[0]}") from None
 
 
 def _query(catalog: Path, sql: str, output: str) -> str:

@@ -151,18 +151,19 @@ def execute(
     """
     started, began = time.monotonic(), datetime.now(UTC)
     store = Store(settings.data_root)
-    with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
-        inputs = find_inputs(job, ds, store)
-        wanted = fingerprint(job, ds, settings, inputs)
-        if not reprocess and is_published(job, ds, store, wanted):
-            if job.after is not None:
-                job.after(store, ds, settings)
-            notes = (KEPT,) if source_changed(job, ds, store, settings) else ()
-            seconds = time.monotonic() - started
-            return Outcome(job.name, ds, True, seconds, notes=notes, rival=rival(job, ds, store, began))
-        night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess)
-        attempt(job, night, wanted, started)
-    return finish(job, night, started)
+    with store.lease():
+        with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
+            inputs = find_inputs(job, ds, store)
+            wanted = fingerprint(job, ds, settings, inputs)
+            if not reprocess and is_published(job, ds, store, wanted):
+                if job.after is not None:
+                    job.after(store, ds, settings)
+                notes = (KEPT,) if source_changed(job, ds, store, settings) else ()
+                seconds = time.monotonic() - started
+                return Outcome(job.name, ds, True, seconds, notes=notes, rival=rival(job, ds, store, began))
+            night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess)
+            attempt(job, night, wanted, started)
+        return finish(job, night, started)
 
 
 def attempt(job: Job, night: Night, wanted: str, started: float) -> None:
