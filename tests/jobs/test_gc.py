@@ -282,5 +282,5 @@ class Readers(RuleBasedStateMachine):
         self.stack.close()
 
 
-class TestReaders(Readers.TestCase):
-    settings = hypothesis_settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestReaders = Readers.TestCase
+TestReaders.settings = hypothesis_settings(max_examples=40, stateful_step_count=20, deadline=None)
