@@ -2,12 +2,13 @@
 
     feature_store.yaml   a local registry, DuckDB as offline store
     definitions.py       entities, a feature view a table, a feature service a trained ranker
-    data/<table>/        links to the files of the published runs, nothing is copied
+    data/<table>/        links to the files of the published runs; copied are those that lack a newer column
 
 Feast is not needed to write it. Links name runs: export again when nights were published or removed.
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import jinja2
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feature_store.contract import Column, Table
 from feature_store.errors import UsageError
@@ -65,7 +67,7 @@ def export(store: Store, folder: Path, price: Price) -> str:
         raise UsageError(f"nothing is published under {store.root}: run `nightmill run --ds D` first")
     services = _services(store, views)
     for view in views:
-        _link(store.partitions(view.table.name), folder / "data" / view.table.name)
+        _link(store.partitions(view.table.name), view.table, folder / "data" / view.table.name)
     names = {"views": views, "services": services, "entities": ENTITIES}
     names |= {"feast_type": feast_type, "field_tags": field_tags}
     for template in TEMPLATES.glob("*.jinja"):
@@ -149,15 +151,29 @@ def _service(partition: Partition, row: Mapping[str, Any], names: Mapping[str, s
     return Service(f"ranker_{partition.ds:%Y_%m_%d}", features, tags)
 
 
-def _link(partitions: Iterable[Partition], folder: Path) -> None:
-    """Make a folder hold links to the files of these partitions, and nothing else."""
-    wanted = {f"{p.ds}-{p.run_id}-{file.name}": file for p in partitions for file in p.files}
-    folder.mkdir(parents=True, exist_ok=True)
-    present = {path.name for path in folder.iterdir()}
-    for name in wanted.keys() - present:
-        os.symlink(wanted[name].resolve(), folder / name)
-    for name in present - wanted.keys():
-        (folder / name).unlink()
+def _link(partitions: Iterable[Partition], table: Table, folder: Path) -> None:
+    """Put links to the files of these partitions into a new folder, in place of the old one."""
+    staged = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    for partition in partitions:
+        for file in partition.files:
+            name = staged / f"{partition.ds}-{partition.run_id}-{file.name}"
+            if set(table.schema.names) <= set(pq.read_schema(file).names):
+                os.symlink(file.resolve(), name)
+            else:
+                pq.write_table(_completed(file, table.schema), name, compression="zstd")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(staged, folder)
+
+
+def _completed(file: Path, schema: pa.Schema) -> pa.Table:
+    """The rows of an older file, null where it lacks a column: to Feast the first file has all columns."""
+    rows = pq.read_table(file, partitioning=None)
+    for wanted in schema:
+        if wanted.name not in rows.column_names:
+            rows = rows.append_column(wanted.name, pa.nulls(rows.num_rows, wanted.type))
+    return rows.select(schema.names)
 
 
 def _render(name: str, values: Mapping[str, Any]) -> str:

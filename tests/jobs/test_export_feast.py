@@ -5,6 +5,7 @@ import json
 import subprocess
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 
 from feature_store.contract import DAY, TEXTS, VECTOR
@@ -32,17 +33,22 @@ def _night(publish, settings, ds, number):
     publish(settings, "build_features", ds, {"item_features": items, "user_features": seen})
     pairs = [{"user_id": u, "item_id": i, "rank": 1, "als_rank": number} for u, i in PAIRS if u in users]
     publish(settings, "fit_recall", ds, {"candidates": pairs})
-    ranker = {"status": "trained", "features": [*FEATURES, "pair_category_affinity_90d"]}
+    ranker = {"status": "trained", "features": [*FEATURES, "user_cold", "pair_category_affinity_90d"]}
     publish(settings, "train_ranker", ds, {"rankers": [ranker]})
 
 
 @pytest.fixture
 def store(publish, make_settings):
-    """Two nights; the first took 40 hours, so that it was known after the second, which took 6."""
+    """Two nights; the first took 40 hours, so that it was known after the second, which took 6.
+
+    The first was published before there was a column user_cold.
+    """
     slow, quick = (
         make_settings(TIME__MODE="simulated", TIME__PUBLICATION_DELAY_HOURS=h) for h in ("40", "6")
     )
     _night(publish, slow, FIRST, 1)
+    (older,) = Store(slow.data_root).published("user_features", FIRST).files
+    pq.write_table(pq.read_table(older, partitioning=None).drop_columns(["user_cold"]), older)
     _night(publish, quick, SECOND, 2)
     profile = {"item_id": "3", "prompt_name": "profile_item", **MODEL}
     publish(quick, "profile_items", SECOND, {"item_profiles": [profile]})
