@@ -261,6 +261,7 @@ class Generation(Section):
     retry: bool
     retry_temperature: float = Field(gt=0)
     hang_seconds: float = Field(gt=0)
+    record_inputs: bool
     engine_restarts: int = Field(ge=0)
     budget: Budget
     price: Price

@@ -59,6 +59,13 @@ def parse_ds(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 1998-01-07") from None
 
 
+def parse_count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     """A shard k/N with 1 <= k <= N, as (k, N)."""
     k, _, n = text.partition("/")
@@ -91,6 +98,16 @@ def build_parser() -> Parser:
     )
     chain.add_argument("--from", dest="first", type=parse_ds, help="first date of a range")
     chain.add_argument("--to", dest="last", type=parse_ds, help="last date of a range")
+    backfill = commands.add_parser("backfill", help="all steps for a range of dates, in any order")
+    backfill.add_argument("--from", dest="first", type=parse_ds, required=True, help="first date")
+    backfill.add_argument("--to", dest="last", type=parse_ds, required=True, help="last date")
+    backfill.add_argument("--every", type=parse_count, default=1, metavar="DAYS", help="one date in so many")
+    backfill.add_argument("--backwards", action="store_true", help="the newest date first")
+    backfill.add_argument("--parallel", type=parse_count, default=1, metavar="N", help="dates at once")
+    backfill.add_argument("--reprocess", action="store_true", help="run even what did not change")
+    canary = commands.add_parser("canary", help="show that a date knows nothing of what came after it")
+    canary.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
+    canary.add_argument("--keep", action="store_true", help="keep the runs it compares, whatever it finds")
     sql = commands.add_parser("sql", help="DuckDB over every published table")
     sql.add_argument("query")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -121,16 +138,18 @@ def _say(outcome: Outcome) -> None:
     print(f"{outcome.ds} {outcome.job}: {what}", flush=True)
 
 
+def _range(first: date, last: date, every: int = 1) -> list[date]:
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}")
+    return [first + timedelta(days=n) for n in range(0, (last - first).days + 1, every)]
+
+
 def _dates(arguments: argparse.Namespace) -> list[date]:
     if bool(arguments.first) != bool(arguments.last):
         raise UsageError("--from and --to go together")
     dates = list(arguments.ds or [])
     if arguments.first:
-        if arguments.last < arguments.first:
-            raise UsageError(f"--to {arguments.last} is before --from {arguments.first}")
-        dates += [
-            arguments.first + timedelta(days=n) for n in range((arguments.last - arguments.first).days + 1)
-        ]
+        dates += _range(arguments.first, arguments.last)
     if not dates:
         raise UsageError("run needs --ds D, or --from D --to D")
     return dates
@@ -138,11 +157,11 @@ def _dates(arguments: argparse.Namespace) -> list[date]:
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     dates = _dates(arguments)
-    from jobs.llm.server import stop_server
+    from jobs.llm.server import shared_server
 
     started = time.monotonic()
     exhausted = None
-    try:
+    with shared_server(settings.data_root):
         for ds in dates:
             for name in CHAIN:
                 try:
@@ -152,14 +171,35 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
                         raise
                     exhausted = error
                     print(f"nightmill: {error}", file=sys.stderr, flush=True)
-    finally:
-        stop_server(settings.data_root)
     if exhausted is not None:
         raise exhausted
     print(
         f"{len(dates)} dates in {time.monotonic() - started:.0f} s; "
         f"report: {settings.data_root / 'report.html'}"
     )
+
+
+def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
+    dates = _range(arguments.first, arguments.last, arguments.every)
+    from jobs.backfill import Backfill
+    from jobs.llm.server import shared_server
+
+    started = time.monotonic()
+    order = sorted(dates, reverse=arguments.backwards)
+    with shared_server(settings.data_root):
+        Backfill(order, settings, _say, arguments.parallel, arguments.reprocess).run()
+    print(f"{len(dates)} nights are complete, in {time.monotonic() - started:.0f} s")
+
+
+def _canary(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.canary import canary
+    from jobs.llm.server import shared_server
+
+    with shared_server(settings.data_root):
+        verdict = canary(arguments.ds, settings, keep=arguments.keep)
+    if verdict.traces:
+        raise NightmillError(str(verdict))
+    print(verdict)
 
 
 def _replay(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -235,6 +275,8 @@ def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
 
 COMMANDS = {
     "run": _run,
+    "backfill": _backfill,
+    "canary": _canary,
     "replay": _replay,
     "sql": _sql,
     "export-feast": _export_feast,

@@ -14,6 +14,7 @@ from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.assets import ResolvedModel, resolve_model
 from jobs.history import recent_items
+from jobs.llm.inputs import record
 from jobs.llm.text import fence
 from jobs.llm.vectors import Vectors, text_hash
 from jobs.night import Night
@@ -47,6 +48,7 @@ def _text(item: Mapping[str, Any], llm_description: str | None) -> str:
 
 def _vectors(night: Night, model: ResolvedModel, texts: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The vector of every text, by text hash; only those that no night has embedded are computed."""
+    record(night, "embed", texts.items())
     settings = night.settings.embedding
     cache = Vectors(night.store.root, model.model_id, model.revision, settings.max_tokens)
     by_hash = {text_hash(text): text for text in texts.values()}

@@ -13,6 +13,7 @@ from feature_store.errors import NightmillError
 from jobs.llm.engine import Model, open_engine
 from jobs.llm.estimate import estimate
 from jobs.llm.generations import Generation, Generations
+from jobs.llm.inputs import record
 from jobs.llm.ledger import Account, Entry, Ledger
 from jobs.llm.recovery import OpenEngine, answers
 from jobs.llm.request import Answer, Request
@@ -84,6 +85,7 @@ def ask(
         if in_shard(request.entity_id, night.shard)
         and (night.only is None or request.entity_id in night.only)
     ]
+    record(night, job, ((request.entity_id, request.messages) for request in requests))
     if len({request.entity_id for request in requests}) != len(requests):
         raise NightmillError(f"{job}: two requests for one row; this is a defect of the job")
     asking = Asking(night, model, job, open_)

@@ -5,6 +5,7 @@ own (jobs/llm/host.py) that every job connects to. Two jobs starting at once get
 another model or other arguments is another server.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -126,6 +127,24 @@ def stop_server(data_root: Path) -> bool:
     for files in running:
         _stop(files)
     return bool(running)
+
+
+@contextmanager
+def shared_server(data_root: Path) -> Iterator[None]:
+    """A block whose jobs share a model server; the last of the processes in such a block stops it."""
+    folder = data_root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "model-server-users.lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                stop_server(data_root)
 
 
 def _identity(arguments: Mapping[str, Any], model: ResolvedModel, adapter: ResolvedAdapter | None) -> str:
