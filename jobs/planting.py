@@ -100,9 +100,10 @@ def _new_rows(raw: Raw, as_of: datetime, mark: str, source: Source) -> dict[str,
         {"user_id": user, "item_id": item, "event_time": as_of + n * EVERY} | happens
         for n, (user, item) in enumerate(pairs)
     ]
-    texts = dict.fromkeys(("title", "description", "brand", *source.item_attributes), mark)
+    texts: dict[str, Any] = dict.fromkeys(("title", "description", "brand", *source.item_attributes), mark)
     texts |= {"categories": [mark], "price": 1.0, SINCE: as_of}
-    fields = dict.fromkeys(source.user_attributes, mark) | {SINCE: as_of}
+    fields: dict[str, Any] = dict.fromkeys(source.user_attributes, mark)
+    fields[SINCE] = as_of
     return {
         "interactions": events,
         "items": [{"item_id": item} | texts for item in (*items, *new_items)],
