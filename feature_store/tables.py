@@ -166,11 +166,12 @@ _ALL = (
             Column("description", TEXT, "description, where the source has one", nullable=True),
             Column("categories", TEXTS, "categories, most general first"),
             Column("price", NUMBER, "price", True, 0, unit=CURRENCY),
-            Column("brand", TEXT, "brand, where the source has one", nullable=True),
+            Column("brand", TEXT, "brand, where the source has one", nullable=True, categorical=True),
             Column("attributes", TEXT, "further fields, a JSON object of texts"),
             Column("listed", FLAG, "whether it stands in the catalogue; false for one that only has events"),
         ),
         ("item_id",),
+        drift=True,
     ),
     Table(
         "users",

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from feature_store.contract import Column, Table
 from feature_store.errors import UsageError
-from feature_store.partitions import Partition, Store, read, write_atomically
+from feature_store.partitions import Partition, Store, read, read_leniently, write_atomically
 from feature_store.sections import Price
 from feature_store.tables import TABLES
 from jobs.llm.ledger import Ledger, cost
@@ -162,18 +162,10 @@ def _link(partitions: Iterable[Partition], table: Table, folder: Path) -> None:
             if set(table.schema.names) <= set(pq.read_schema(file).names):
                 os.symlink(file.resolve(), name)
             else:
-                pq.write_table(_completed(file, table.schema), name, compression="zstd")
+                # Feast takes the columns of the first file for those of all.
+                pq.write_table(read_leniently(table.schema, [file]), name, compression="zstd")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(staged, folder)
-
-
-def _completed(file: Path, schema: pa.Schema) -> pa.Table:
-    """The rows of an older file, null where it lacks a column: to Feast the first file has all columns."""
-    rows = pq.read_table(file, partitioning=None)
-    for wanted in schema:
-        if wanted.name not in rows.column_names:
-            rows = rows.append_column(wanted.name, pa.nulls(rows.num_rows, wanted.type))
-    return rows.select(schema.names)
 
 
 def _render(name: str, values: Mapping[str, Any]) -> str:

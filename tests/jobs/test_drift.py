@@ -55,8 +55,18 @@ def test_a_night_is_compared_with_the_newest_before_it_whatever_came_after(featu
     assert manifest["notes"] == []
 
 
+def test_a_catalogue_whose_prices_come_in_cents_is_refused(publish, make_settings):
+    settings = make_settings(DRIFT__REFUSE="0.5")
+    items = [{"item_id": f"i{n:03}", "price": 1.0 + n} for n in range(100)]
+    publish(settings, "ingest", FIRST, {"items": items, "users": []})
+    cents = [item | {"price": item["price"] * 100} for item in items]
+    with pytest.raises(GateRefused, match=r"items for 1998-01-08 was not published: .*\(PSI\) price"):
+        publish(settings, "ingest", SECOND, {"items": cents, "users": []})
+    assert Store(settings.data_root).published("items", SECOND) is None
+
+
 def test_a_table_that_is_not_watched_is_not_compared(publish, make_settings):
     settings = make_settings()
-    for ds, price in ((FIRST, 1.0), (SECOND, 2.0)):
-        publish(settings, "ingest", ds, {"items": [{"item_id": "i", "price": price}]})
-    assert Store(settings.data_root).published("items", SECOND).manifest["drift"] is None
+    for ds, attributes in ((FIRST, "{}"), (SECOND, "other")):
+        publish(settings, "ingest", ds, {"users": [{"user_id": "u", "attributes": attributes}]})
+    assert Store(settings.data_root).published("users", SECOND).manifest["drift"] is None
