@@ -35,6 +35,8 @@ TYPES = {
     "float": "Float32",
     "timestamp[us, tz=UTC]": "UnixTimestamp",
 }
+# Where the ranker's features come from; other tables may have columns of the same names.
+RANKED = {"candidates", "item_features", "user_features"}
 DEFINITIONS = "definitions.py"
 TEMPLATES = Path(__file__).with_name("feast")
 MADE_BY = "# Made by `nightmill export-feast`"
@@ -52,7 +54,7 @@ class View:
 
 @dataclass(frozen=True)
 class Service:
-    """The features a ranker was trained on, by view; those made for a pair at request time are `missing`."""
+    """The features a ranker was trained on, by view; a tag names those that are made for each request."""
 
     name: str
     features: dict[str, list[str]] = field(default_factory=dict)
@@ -66,12 +68,12 @@ def export(store: Store, folder: Path, price: Price) -> str:
     if not views:
         raise UsageError(f"nothing is published under {store.root}: run `nightmill run --ds D` first")
     services = _services(store, views)
-    for view in views:
-        _link(store.partitions(view.table.name), view.table, folder / "data" / view.table.name)
     names = {"views": views, "services": services, "entities": ENTITIES}
     names |= {"feast_type": feast_type, "field_tags": field_tags}
     for template in TEMPLATES.glob("*.jinja"):
         write_atomically(folder / template.stem, _render(template.name, names))
+    for view in views:
+        _link(store.partitions(view.table.name), view.table, folder / "data" / view.table.name)
     return (
         f"{len(views)} feature views and {len(services)} feature services in {folder}; "
         f"now `cd {folder} && feast apply`"
@@ -82,8 +84,8 @@ def _refuse_foreign(folder: Path) -> None:
     """Refuse to write into a folder that holds something else."""
     definitions = folder / DEFINITIONS
     ours = definitions.exists() and definitions.read_text("utf-8").startswith(MADE_BY)
-    if not ours and folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty and no former export: name another folder with --to")
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is no empty folder and no former export: name another with --to")
 
 
 def _view(store: Store, table: Table, price: Price) -> View | None:
@@ -133,7 +135,8 @@ def _listed(name: str, values: Iterable[str]) -> dict[str, str]:
 
 def _services(store: Store, views: list[View]) -> list[Service]:
     """A feature service for every published ranker that was trained."""
-    names = {column.name: view.table.name for view in views for column in view.fields}
+    ranked = [view for view in views if view.table.name in RANKED]
+    names = {column.name: view.table.name for view in ranked for column in view.fields}
     found = []
     for partition in store.partitions("rankers"):
         rows = read("rankers", partition.files, ["status", "features", "run_id"]).to_pylist()

@@ -109,9 +109,12 @@ def test_links_follow_what_is_published(store, publish, make_settings, tmp_path)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(store, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty and no former export: name another folder with --to"):
-        export(store, tmp_path, FREE)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for place in (tmp_path, notes):
+        with pytest.raises(UsageError, match="is no empty folder and no former export: name"):
+            export(store, place, FREE)
+    assert notes.read_text() == "mine"
 
 
 def test_an_empty_store_says_what_to_run_first(tmp_path):
