@@ -86,6 +86,10 @@ class Store:
 
     def published(self, table: str, ds: date) -> Partition | None:
         """The published run of a partition, or None."""
+        return self.published_here(table, ds)
+
+    def published_here(self, table: str, ds: date) -> Partition | None:
+        """The run the data root's own pointer names, or None."""
         pointer = self.folder(table, ds) / POINTER
         try:
             named = json.loads(pointer.read_text("utf-8"))
@@ -103,7 +107,7 @@ class Store:
         except FileNotFoundError:
             return []
         days = sorted(date.fromisoformat(name[3:]) for name in names if name.startswith("ds="))
-        found = (self.published(table, day) for day in days if until is None or day <= until)
+        found = (self.published_here(table, day) for day in days if until is None or day <= until)
         return [partition for partition in found if partition is not None]
 
     def publish(self, table: str, ds: date, run_id: str) -> None:
@@ -112,8 +116,17 @@ class Store:
         for file in run.path.iterdir():
             sync(file)
         sync(run.path)
-        pointer = {"run_id": run_id, "fingerprint": run.fingerprint}
-        write_atomically(self.folder(table, ds) / POINTER, json.dumps(pointer))
+        write_atomically(self.folder(table, ds) / POINTER, self.pointer_to(run))
+
+    def pointer_to(self, run: Partition) -> str:
+        """What the pointer says that names a run."""
+        return json.dumps({"run_id": run.run_id, "fingerprint": run.fingerprint})
+
+    def withdraw(self, table: str, ds: date) -> None:
+        """Remove the pointer of a partition; its files stay."""
+        folder = self.folder(table, ds)
+        (folder / POINTER).unlink(missing_ok=True)
+        sync(folder)
 
     def publish_all(self, runs: Iterable[tuple[str, date, str]]) -> None:
         """Publish several runs (table, ds, run_id), each by itself; the disk's waits overlap."""

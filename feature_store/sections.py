@@ -322,6 +322,12 @@ class ColdStart(Section):
     prompt_version: int = Field(ge=1)
 
 
+class RemoteCopy(Section):
+    """Where published tables are kept for other machines."""
+
+    remote: str
+
+
 class Retention(Section):
     """How long `nightmill gc` keeps what it may remove."""
 
@@ -351,6 +357,7 @@ class Settings(Section):
     drift: Drift
     report: Report
     spark: Spark
+    store: RemoteCopy
     retention: Retention
 
     @field_validator("data_root", "cache_root")

@@ -217,40 +217,41 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.remote import open_store
     from jobs.sql import query
 
-    print(query(settings.data_root, arguments.query, arguments.format))
+    print(query(open_store(settings), arguments.query, arguments.format))
 
 
 def _export_feast(arguments: argparse.Namespace, settings: Settings) -> None:
-    from feature_store.partitions import Store
+    from feature_store.remote import open_store
     from jobs.export_feast import export
 
     folder = (arguments.to or settings.data_root / "feast").expanduser().absolute()
-    store = Store(settings.data_root)
+    store = open_store(settings)
     with store.lease():
         print(export(store, folder, settings.generation.price))
 
 
 def _compact(arguments: argparse.Namespace, settings: Settings) -> None:
-    from feature_store.partitions import Store
+    from feature_store.remote import open_store
     from jobs.compact import compact
 
-    print(compact(Store(settings.data_root)))
+    print(compact(open_store(settings)))
 
 
 def _gc(arguments: argparse.Namespace, settings: Settings) -> None:
-    from feature_store.partitions import Store
+    from feature_store.remote import open_store
     from jobs.gc import collect
 
-    print(collect(Store(settings.data_root), settings, arguments.dry_run))
+    print(collect(open_store(settings), settings, arguments.dry_run))
 
 
 def _status(arguments: argparse.Namespace, settings: Settings) -> None:
-    from feature_store.partitions import Store
+    from feature_store.remote import open_store
     from jobs.status import render_status
 
-    store = Store(settings.data_root)
+    store = open_store(settings)
     with store.lease():
         print(render_status(store, settings.generation.price))
 

@@ -23,7 +23,7 @@ from feature_store import leases
 from feature_store.catalog import CATALOG, rewrite
 from feature_store.contract import Table
 from feature_store.errors import SettingsError
-from feature_store.partitions import POINTER, Partition, Store, sync
+from feature_store.partitions import POINTER, Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.step import Job, lock_name
@@ -110,9 +110,7 @@ def _withdraw(store: Store, partition: Partition, summary: Summary) -> None:
             return
         summary.add(f"{partition.table}: expired partitions (their files go another time)")
         if not summary.dry_run:
-            folder = store.folder(partition.table, partition.ds)
-            (folder / POINTER).unlink(missing_ok=True)
-            sync(folder)
+            store.withdraw(partition.table, partition.ds)
 
 
 def _remove_runs(store: Store, folder: Path, horizon: int, summary: Summary) -> None:
@@ -121,7 +119,7 @@ def _remove_runs(store: Store, folder: Path, horizon: int, summary: Summary) -> 
     # Held against whoever fetches a run and points at it: it may be one of these.
     with store.lock("runs"):
         # The pointer before the time it was changed: whatever is published in between is newer than both.
-        published = store.published(table, ds)
+        published = store.published_here(table, ds)
         since = _changed(folder)
         unnamed = [run for run in folder.glob("runs/*") if published is None or run.name != published.run_id]
         gone = [_set_apart(run, summary) for run in unnamed if max(since, _changed(run)) < horizon]

@@ -160,6 +160,6 @@ def _accounts(job: "Job", night: Night, seconds: float) -> dict[str, Any]:
 def discard(night: Night) -> None:
     """Remove what a failed run staged."""
     for table, day in night.staged:
-        published = night.store.published(table, day)
+        published = night.store.published_here(table, day)
         if published is None or published.run_id != night.run_id:
             shutil.rmtree(night.store.run_folder(table, day, night.run_id), ignore_errors=True)

@@ -10,7 +10,8 @@ from datetime import date
 import pyarrow.parquet as pq
 
 from feature_store.errors import NightmillError, UsageError
-from feature_store.partitions import Partition, Store
+from feature_store.partitions import Partition
+from feature_store.remote import open_store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night
@@ -32,7 +33,7 @@ def check_replayable(job: Job) -> None:
 def replay(job: Job, ds: date, settings: Settings) -> Outcome:
     """Ask about the refused rows of a published partition again; nothing to do where there are none."""
     started = time.monotonic()
-    store = Store(settings.data_root)
+    store = open_store(settings)
     with store.lease(), store.lock(lock_name(job, ds), f"{job.name} for {ds}"):
         partition = store.published(job.outputs[0], ds)
         if partition is None:

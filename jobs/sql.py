@@ -12,14 +12,13 @@ from feature_store.errors import UsageError
 from feature_store.partitions import Store
 
 
-def query(root: Path, sql: str, output: str = "table") -> str:
+def query(store: Store, sql: str, output: str = "table") -> str:
     """Run one query against the catalogue and render it as `table`, `csv` or `json`."""
-    store = Store(root)
     with store.lease():
         # Generations are flushed between publishes, so the views are made afresh; it costs milliseconds.
         rewrite(store)
         try:
-            return without_damaged(store, lambda: _query(root / CATALOG, sql, output))
+            return without_damaged(store, lambda: _query(store.root / CATALOG, sql, output))
         except duckdb.Error as error:
             raise UsageError(f"DuckDB: {str(error).splitlines()[0]}") from None
 

@@ -14,6 +14,7 @@ from typing import Any
 from feature_store import catalog
 from feature_store.errors import BudgetExhausted, NightmillError
 from feature_store.partitions import Partition, Store
+from feature_store.remote import open_store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night, empty_hash
@@ -150,7 +151,7 @@ def execute(
     Of two that are started at once one runs; the other waits, and finds that there is nothing left to do.
     """
     started, began = time.monotonic(), datetime.now(UTC)
-    store = Store(settings.data_root)
+    store = open_store(settings)
     with store.lease():
         with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
             inputs = find_inputs(job, ds, store)

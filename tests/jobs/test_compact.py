@@ -73,7 +73,7 @@ def test_small_parts_become_one_sorted_part_with_every_row(tmp_path: Path, folde
     assert rows["key"].to_pylist() == ["a", "b", "c", "c", "d"]
     assert stored(tmp_path) == [dict.fromkeys(GENERATIONS_SCHEMA.names) | row for row in before]
     assert texts(tmp_path, *"abcde") == {"a": "1", "b": "2", "c": "3", "d": "4"}
-    assert query(tmp_path, "SELECT count(*) n FROM generations", "csv") == "n\n5"
+    assert query(Store(tmp_path), "SELECT count(*) n FROM generations", "csv") == "n\n5"
     assert str(compact.compact(Store(tmp_path))) == "nothing to compact"
 
 

@@ -158,7 +158,7 @@ def test_the_command_takes_the_files_of_a_replaced_run_and_queries_go_on(
     cli.run(["gc"])
     assert capsys.readouterr().out.startswith("removed ")
     assert [path.name for path in before.path.parent.iterdir()] == [before.run_id]
-    assert query(settings.data_root, "SELECT title FROM items", "csv") == "title\nnew"
+    assert query(Store(settings.data_root), "SELECT title FROM items", "csv") == "title\nnew"
 
 
 def test_fewer_days_than_training_needs_are_refused(tmp_path, collect):

@@ -43,29 +43,29 @@ def root(ingested, tmp_path):
 
 
 def test_a_view_is_the_newest_ds_and_its_all_view_every_ds(root):
-    assert query(root, "SELECT count(*) n FROM users", "csv") == "n\n2"
-    assert query(root, "SELECT count(*) n FROM users_all", "csv") == "n\n3"
-    assert query(root, "SELECT count(*) n FROM interactions", "csv") == "n\n4"
+    assert query(Store(root), "SELECT count(*) n FROM users", "csv") == "n\n2"
+    assert query(Store(root), "SELECT count(*) n FROM users_all", "csv") == "n\n3"
+    assert query(Store(root), "SELECT count(*) n FROM interactions", "csv") == "n\n4"
 
 
 def test_tables_that_are_not_published_are_empty_views_with_their_columns(root):
-    assert query(root, "SELECT count(*) n FROM recommendations WHERE rank = 1", "csv") == "n\n0"
-    assert query(root, "SELECT count(*) n FROM generations WHERE output_tokens > 0", "csv") == "n\n0"
+    assert query(Store(root), "SELECT count(*) n FROM recommendations WHERE rank = 1", "csv") == "n\n0"
+    assert query(Store(root), "SELECT count(*) n FROM generations WHERE output_tokens > 0", "csv") == "n\n0"
 
 
 def test_json_output(root):
-    text = query(root, "SELECT item_id, title FROM items WHERE item_id = 'm3'", "json")
+    text = query(Store(root), "SELECT item_id, title FROM items WHERE item_id = 'm3'", "json")
     assert json.loads(text) == [{"item_id": "m3", "title": "Los ñandúes: «¿?»"}]
 
 
 def test_times_are_written_in_utc(root):
     sql = "SELECT event_time FROM interactions ORDER BY event_time LIMIT 1"
-    assert query(root, sql, "csv") == "event_time\n1998-01-01 00:00:00+00:00"
-    assert json.loads(query(root, sql, "json")) == [{"event_time": "1998-01-01 00:00:00+00:00"}]
+    assert query(Store(root), sql, "csv") == "event_time\n1998-01-01 00:00:00+00:00"
+    assert json.loads(query(Store(root), sql, "json")) == [{"event_time": "1998-01-01 00:00:00+00:00"}]
 
 
 def test_a_table_is_drawn(root):
-    assert "Toy Story" in query(root, "SELECT title FROM items ORDER BY item_id LIMIT 1")
+    assert "Toy Story" in query(Store(root), "SELECT title FROM items ORDER BY item_id LIMIT 1")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_table_is_drawn(root):
 )
 def test_a_query_that_cannot_be_run_is_one_line(root, sql):
     with pytest.raises(UsageError) as caught:
-        query(root, sql)
+        query(Store(root), sql)
     assert "\n" not in str(caught.value)
 
 
@@ -85,7 +85,7 @@ def test_a_folder_that_moved_is_read_again_after_the_next_query(root, tmp_path):
         pytest.raises(duckdb.IOException, match="No files found"),
     ):
         connection.sql("SELECT count(*) FROM items")
-    assert query(moved, "SELECT count(*) n FROM items", "csv") == "n\n4"
+    assert query(Store(moved), "SELECT count(*) n FROM items", "csv") == "n\n4"
     with duckdb.connect(str(moved / "catalog.duckdb"), read_only=True) as connection:
         assert connection.sql("SELECT count(*) FROM items").fetchall() == [(4,)]
 
@@ -94,15 +94,15 @@ def test_columns_that_an_older_night_lacks_are_null(root):
     (file,) = Store(root).published("items", date(1998, 1, 1)).files
     pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["price", "title"]), file)
     sql = "SELECT ds::VARCHAR ds, count(*) n, count(title) titles FROM items_all GROUP BY 1 ORDER BY 1"
-    assert query(root, sql, "csv") == "ds,n,titles\n1998-01-01,4,0\n1998-01-02,4,4"
+    assert query(Store(root), sql, "csv") == "ds,n,titles\n1998-01-01,4,0\n1998-01-02,4,4"
 
 
 def test_manifests_and_ledger_are_views(root):
     sql = """SELECT job, rows.written FROM manifests WHERE "table" = 'items' AND ds = '1998-01-02'"""
-    assert query(root, sql, "csv") == "job,written\ningest,4"
-    assert query(root, "SELECT count(*) n FROM ledger", "csv") == "n\n0"
+    assert query(Store(root), sql, "csv") == "job,written\ningest,4"
+    assert query(Store(root), "SELECT count(*) n FROM ledger", "csv") == "n\n0"
     Ledger(root).write(Entry("1998-01-01", "profile_items", "r", "p", "m", "fake", asked=3, prompt_tokens=7))
-    assert query(root, "SELECT ds, asked, prompt_tokens FROM ledger", "csv") == (
+    assert query(Store(root), "SELECT ds, asked, prompt_tokens FROM ledger", "csv") == (
         "ds,asked,prompt_tokens\n1998-01-01,3,7"
     )
     assert LEDGER_SCHEMA.names == [field.name for field in fields(Entry)]
@@ -110,7 +110,7 @@ def test_manifests_and_ledger_are_views(root):
 
 def test_every_column_of_generations_is_there_before_the_first_answer(tmp_path):
     columns = ", ".join(GENERATIONS_SCHEMA.names)
-    assert query(tmp_path, f"SELECT {columns} FROM generations", "json") == "[]"
+    assert query(Store(tmp_path), f"SELECT {columns} FROM generations", "json") == "[]"
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
@@ -120,6 +120,8 @@ def test_a_damaged_part_of_generations_is_set_aside(tmp_path, damage, capfd):
     table = pa.Table.from_pylist([row | {"cut_fields": []}], GENERATIONS_SCHEMA)
     whole, hurt = add_part(folder, table), add_part(folder, table)
     damage(hurt)
-    assert query(tmp_path, "SELECT count(*) n FROM generations WHERE length(text) = 64", "csv") == "n\n1"
+    assert (
+        query(Store(tmp_path), "SELECT count(*) n FROM generations WHERE length(text) = 64", "csv") == "n\n1"
+    )
     assert f"{hurt} is damaged" in capfd.readouterr().err
     assert [whole] == list(folder.glob("part-*.parquet"))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pyarrow.parquet as pq
 import pytest
 
+from feature_store.partitions import Store
 from feature_store.parts import new_part
 from jobs.llm.generations import SCHEMA, Generation, Generations
 from jobs.llm.request import Answer, ModelRef, Request, SamplingRef
@@ -67,7 +68,7 @@ def test_parts_written_before_a_column_was_thought_of_are_read(tmp_path: Path) -
     store.add([answer(new, "2")])
     assert sorted(g.text for g in store.find("ask_tag", [old.key, new.key]).values()) == ["1", "2"]
     statement = "SELECT text, seed, cut_fields FROM generations ORDER BY text"
-    assert json.loads(query(tmp_path, statement, "json")) == [
+    assert json.loads(query(Store(tmp_path), statement, "json")) == [
         {"text": "1", "seed": None, "cut_fields": None},
         {"text": "2", "seed": 0, "cut_fields": []},
     ]
