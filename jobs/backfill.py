@@ -13,6 +13,7 @@ from multiprocessing import get_context
 
 from feature_store.errors import BudgetExhausted, NightmillError
 from feature_store.partitions import Store
+from feature_store.remote import open_store
 from feature_store.settings import Settings
 from jobs.cli import CHAIN, load_job
 from jobs.progress import Progress
@@ -104,7 +105,7 @@ class Backfill:
 
     def _stale(self, jobs: Sequence[str]) -> dict[date, datetime]:
         """Published nights outside the range that learnt from other nights than are there now, and when."""
-        store, found = Store(self.settings.data_root), {}
+        store, found = open_store(self.settings), {}
         for job in map(load_job, jobs):
             for partition in store.partitions(job.outputs[0]):
                 ds = partition.ds

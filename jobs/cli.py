@@ -192,10 +192,11 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _canary(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.remote import open_store
     from jobs.canary import canary
     from jobs.llm.server import shared_server
 
-    with shared_server(settings.data_root):
+    with open_store(settings).lease(), shared_server(settings.data_root):
         verdict = canary(arguments.ds, settings, keep=arguments.keep)
     if verdict.traces:
         raise NightmillError(str(verdict))

@@ -132,6 +132,8 @@ def settings_of_copy(raw: Raw, settings: Settings, folder: Path, data_root: Path
     return settings.model_copy(
         update={
             "data_root": data_root,
+            # What is planted is for nobody else.
+            "store": settings.store.model_copy(update={"remote": ""}),
             "source": source,
             # Whenever the canary runs, its nights are backfills: the clock makes no difference.
             "time": settings.time.model_copy(update={"mode": "simulated"}),

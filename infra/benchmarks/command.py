@@ -21,7 +21,7 @@ from jobs.asset_cache import RECORD
 from jobs.assets import DATASETS, MODELS
 
 # The benchmarks fix what they measure on; the model and how it is run stay the user's.
-FIXED = {"NIGHTMILL_GENERATION__ENGINE": "server"}
+FIXED = {"NIGHTMILL_GENERATION__ENGINE": "server", "NIGHTMILL_STORE__REMOTE": ""}
 DROPPED = ("NIGHTMILL_PROFILE", "NIGHTMILL_SOURCE__")
 
 

@@ -120,6 +120,12 @@ def test_the_copy_is_the_source_until_the_night_ends_and_marked_after_it(setting
     assert {row["title"] for row in later.items.to_pylist() if row["item_id"] == "m1"} == {"mark"}
 
 
+def test_a_copy_publishes_to_no_remote(make_settings, tmp_path):
+    shared = make_settings(STORE__REMOTE="memory://shared")
+    raw = read_before(shared, DS)
+    assert settings_of_copy(raw, shared, tmp_path / "copy", tmp_path / "data").store.remote == ""
+
+
 def test_returns_keep_their_sign_in_the_copy(settings, source, tmp_path):
     (source / "events.csv").write_text(
         "user_id,item_id,rating,timestamp,kind\nann,m1,2,883612800,buy\nann,m1,-2,883612900,back\n"
