@@ -61,6 +61,8 @@ class Table:
     partition (of an event table: the newest that has rows) may be behind the night that is looked at, before
     the table counts as stale; see feature_store/freshness.py. drift: whether its columns are compared with
     the partition before, see feature_store/drift.py.
+    ttl_days: how old a row may be, from its
+    as_of to the moment it is used for (exactly so old is not too old), None: any age; see feature_store.asof.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Table:
     coverage: float = 0.0
     fresh_days: int = 1
     drift: bool = False
+    ttl_days: int | None = None
 
     @property
     def schema(self) -> pa.Schema:

@@ -237,6 +237,7 @@ _ALL = (
             Column("model_revision", TEXT, "revision of the embedding model"),
         ),
         ("user_id",),
+        ttl_days=30,
     ),
     Table(
         "synthetic_interactions",
@@ -297,6 +298,7 @@ _ALL = (
         ),
         ("item_id",),
         drift=True,
+        ttl_days=30,
     ),
     Table(
         "user_features",
@@ -315,6 +317,7 @@ _ALL = (
         ),
         ("user_id",),
         drift=True,
+        ttl_days=30,
     ),
     Table(
         "user_factors",
@@ -344,6 +347,7 @@ _ALL = (
         ),
         ("user_id", "item_id"),
         drift=True,
+        ttl_days=30,
     ),
     Table(
         "training_set",

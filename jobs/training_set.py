@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_store import spark
+from feature_store import asof, spark
 from feature_store.partitions import read
+from feature_store.tables import TABLES
 from jobs.night import Night
 from jobs.step import Input
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-JOINED = ("candidates", "item_features", "user_features", "item_embeddings", "user_embeddings")
+FEATURES = ("item_features", "user_features", "item_embeddings", "user_embeddings")
+JOINED = ("candidates", *FEATURES)
 # What train_ranker and recommend list as their inputs.
 TRAINING_INPUTS = (Input("interactions"), *(Input(table, earlier=True) for table in JOINED))
 SCORING_INPUTS = tuple(Input(table) for table in JOINED)
@@ -41,15 +43,15 @@ def build(night: Night) -> None:
     files = {table: [file for part in night.earlier(table) for file in part.files] for table in JOINED}
     with spark.session(night.settings) as session:
         spark.views(session, files | {"interactions": night.files("interactions")})
-        counts = _label(session, night)
-        rows = spark.run_sql(session, "pair_features")
+        pairs, counts = _label(session, night)
+        rows = _with_features(session, pairs)
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
     night.wrote("training_set", written)
     _report(night, counts)
 
 
-def _label(session: "SparkSession", night: Night) -> dict[str, int]:
-    """Make the view `pairs` of a training set; returns the row of label_counts."""
+def _label(session: "SparkSession", night: Night) -> "tuple[DataFrame, dict[str, int]]":
+    """The labelled pairs of a training set, and the row of label_counts."""
     ranker = night.settings.ranker
     queries = spark.run_sql(
         session,
@@ -58,15 +60,25 @@ def _label(session: "SparkSession", night: Night) -> dict[str, int]:
         label_days=ranker.label_days,
         horizon_days=ranker.horizon_days,
     )
-    queries.cache().createOrReplaceTempView("label_queries")
+    lists = session.table("candidates").select("user_id", "known_at", "as_of").distinct()
+    list_ = asof.Side("list", lists, ("user_id",), TABLES["candidates"].ttl_days)
+    asof.join(queries, "query_time", [list_]).cache().createOrReplaceTempView("label_queries")
     taken = spark.run_sql(session, "first_taken", as_of=night.as_of)
     taken.cache().createOrReplaceTempView("first_taken")
     counts: dict[str, int] = spark.run_sql(session, "label_counts").first().asDict()
     pairs = spark.run_sql(
         session, "training_pairs", seed=ranker.seed, negatives_per_positive=ranker.negatives_per_positive
     )
-    pairs.createOrReplaceTempView("pairs")
-    return counts
+    return pairs, counts
+
+
+def _with_features(session: "SparkSession", pairs: "DataFrame") -> "DataFrame":
+    """The pairs with what was known at their query_time and was not older than its table's TTL."""
+    sides = [
+        asof.Side(name, session.table(name), TABLES[name].key, TABLES[name].ttl_days) for name in FEATURES
+    ]
+    asof.join(pairs, "query_time", sides).createOrReplaceTempView("pairs")
+    return spark.run_sql(session, "pair_features")
 
 
 def _report(night: Night, counts: dict[str, int]) -> None:
@@ -95,8 +107,7 @@ def score_rows(night: Night) -> Iterator[list[Path]]:
         with spark.session(night.settings) as session:
             spark.views(session, {table: night.files(table) for table in JOINED})
             pairs = spark.run_sql(session, "scoring_pairs", query_time=_known_at(night))
-            pairs.createOrReplaceTempView("pairs")
-            rows = spark.run_sql(session, "pair_features")
+            rows = _with_features(session, pairs)
             files = spark.write_parts(
                 rows.repartitionByRange("user_id").sortWithinPartitions("user_id", "rank"), folder
             )

@@ -2,20 +2,11 @@
 -- Grain    one row per query and candidate: every positive, and for each of them negatives_per_positive
 --          negatives drawn by a hash (the same draw for the same seed, in any order of rows).
 -- Keys     user_id, query_time, item_id
--- Reads    label_queries, first_taken, candidates (all earlier nights)
--- As of    of each user's candidate lists the newest with known_at <= query_time; of lists known since the
---          same moment, that of the later night. Items taken before the query are left out, as recall leaves
---          them out; queries without a positive among their candidates teach nothing and are left out too.
-WITH list_versions AS (
-    SELECT
-        user_id,
-        known_at,
-        as_of,
-        lead(known_at) OVER (PARTITION BY user_id ORDER BY known_at, as_of) AS known_until
-    FROM (SELECT DISTINCT user_id, known_at, as_of FROM candidates)
-),
-
-shown AS (
+-- Reads    label_queries, each with `list`: known_at and as_of of the newest of the user's candidate lists that
+--          was known at query_time (feature_store/asof.py); first_taken, candidates (all earlier nights)
+-- Items taken before the query are left out, as recall leaves them out; queries without a positive among their
+-- candidates teach nothing and are left out too.
+WITH shown AS (
     SELECT
         q.query_time,
         c.* EXCEPT (score, rank, channels, ds, as_of, input_max_event_time, generated_at, known_at, run_id),
@@ -23,11 +14,8 @@ shown AS (
         greatest(c.input_max_event_time, q.labels_max_event_time) AS pair_max_event_time,
         CASE WHEN t.first_time < q.label_until THEN t.first_time END AS label_time
     FROM label_queries AS q
-    INNER JOIN list_versions AS v
-        ON v.user_id = q.user_id
-        AND v.known_at <= q.query_time
-        AND (v.known_until IS NULL OR q.query_time < v.known_until)
-    INNER JOIN candidates AS c ON c.user_id = v.user_id AND c.known_at = v.known_at AND c.as_of = v.as_of
+    INNER JOIN candidates AS c
+        ON c.user_id = q.user_id AND c.known_at = q.list.known_at AND c.as_of = q.list.as_of
     LEFT JOIN first_taken AS t ON t.user_id = c.user_id AND t.item_id = c.item_id
     WHERE t.first_time IS NULL OR t.first_time >= q.query_time
 ),

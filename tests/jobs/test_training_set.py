@@ -117,6 +117,22 @@ def test_the_newest_row_known_at_the_query_is_joined_whatever_its_ds(train):
     assert [r["features_known_at"] for r in rows] == [NOON, NOON - 2 * HOUR]
 
 
+def test_rows_older_than_their_ttl_are_not_joined(train):
+    ttl = TABLES["item_features"].ttl_days
+    assert ttl is not None
+    dated = {n: (NOON - timedelta(days=n)).date() for n in (ttl, ttl + 1)}  # as_of is 12 hours after noon
+    versions = [
+        _lists("m1", "m2"),
+        Version("item_features", dated[ttl], NOON - HOUR, [_item("m1", 1)]),
+        Version("item_features", dated[ttl + 1], NOON - HOUR, [_item("m2", 2)]),
+        Version("user_features", dated[ttl + 1], NOON - HOUR, [_user("ann", 3)]),
+    ]
+    rows = train([_event("ann", "m1", NOON)], versions)
+    found = [(r["item_events_count_7d"], r["user_events_count_7d"]) for r in rows]
+    assert found == [(1, None), (None, None)]
+    assert [r["features_known_at"] for r in rows] == [NOON - HOUR, NOON - 24 * HOUR]
+
+
 def test_of_rows_known_since_the_same_moment_the_later_night_wins(train):
     known = NOON - HOUR
     versions = [
@@ -330,6 +346,9 @@ def test_scoring_gives_the_candidates_the_features_of_the_night(make_settings, p
         "user_embeddings": [_vector("user_id", "ann", [0.6, 0.8])],
     }
     inputs = {table: [partition(table, DS, rows[table], known[table])] for table in training_set.JOINED}
+    too_old = DS - timedelta(days=TABLES["user_embeddings"].ttl_days)
+    vector = [_vector("user_id", "bob", [0.6, 0.8])]
+    inputs["user_embeddings"].append(partition("user_embeddings", too_old, vector, AS_OF))
     night = Night(DS, settings, Store(settings.data_root), inputs, "run")
     with training_set.score_rows(night) as files:
         scored = [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
