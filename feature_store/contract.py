@@ -60,9 +60,8 @@ class Table:
     been written or carried forward, else the partition is not published. fresh_days: how many days the newest
     partition (of an event table: the newest that has rows) may be behind the night that is looked at, before
     the table counts as stale; see feature_store/freshness.py. drift: whether its columns are compared with
-    the partition before, see feature_store/drift.py.
-    ttl_days: how old a row may be, from its
-    as_of to the moment it is used for (exactly so old is not too old), None: any age; see feature_store.asof.
+    the partition before, see feature_store/drift.py. ttl_days: how old a row may be, from its as_of to the
+    moment it is used for (exactly so old is not too old), None: any age; see feature_store/asof.py.
     """
 
     name: str
