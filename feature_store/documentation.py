@@ -100,6 +100,11 @@ def _facts(table: Table) -> Iterator[tuple[str, str]]:
     yield "Kind", "events, the union of all days" if event else "snapshot, the whole state as of its ds"
     days = "1 day" if table.fresh_days == 1 else f"{table.fresh_days} days"
     yield "Fresh", f"at most {days} behind the night that is looked at"
+    if table.ttl_days is not None:
+        yield (
+            "Time to live",
+            f"a row is joined up to {table.ttl_days} days after its as_of",
+        )
     if table.coverage:
         yield "Coverage", f"published when at least {table.coverage:.0%} of the rows asked about have values"
     if table.drift:

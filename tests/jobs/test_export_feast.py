@@ -13,6 +13,7 @@ from feature_store.errors import UsageError
 from feature_store.partitions import Store
 from feature_store.sections import Price
 from feature_store.settings import load_settings
+from feature_store.tables import TABLES
 from infra.environments import interpreter
 from jobs.export_feast import export, feast_type
 from jobs.llm.ledger import Entry, Ledger
@@ -134,7 +135,7 @@ from feast.cli.cli import cli
 
 cli(["apply"], standalone_mode=False)
 rows = pd.DataFrame(json.loads(sys.argv[1]), columns=["row", "user_id", "item_id", "event_timestamp"])
-rows["event_timestamp"] = pd.to_datetime(rows["event_timestamp"], utc=True)
+rows["event_timestamp"] = pd.to_datetime(rows["event_timestamp"], utc=True, format="ISO8601")
 store = FeatureStore(repo_path=".")
 service = store.get_feature_service("ranker_1998_01_08")
 found = {}
@@ -180,11 +181,15 @@ def test_the_real_feast_agrees_where_it_heeds_known_at(joined):
     hours = [_as_of(FIRST) + timedelta(hours=h) for h in (-1, 0, 24, 29, 30, 31, 39)]
     rows = [(user, item, t) for user, item in PAIRS for t in hours]
     later = [(user, item, _as_of(FIRST) + timedelta(hours=40)) for user, item in PAIRS]
-    heeding, by_default = joined(rows + later)
+    ttl = timedelta(days=TABLES["user_features"].ttl_days)
+    edge = [("12", "3", _as_of(SECOND) + ttl + late) for late in (timedelta(0), timedelta(microseconds=1))]
+    heeding, by_default = joined(rows + later + edge)
     assert heeding[: len(rows)] == [_known(user, t) for user, _, t in rows]
+    # A row that is exactly as old as its time to live is not too old.
+    assert [row[2] for row in heeding[-2:]] == [2, None]
     # The first night became known after the second. Of two rows that are known Feast takes the newer as_of,
     # Nightmill the one known last: the second stands against the first.
-    assert [row[1] for row in heeding[len(rows) :]] == [2, 2, 2]
+    assert [row[1] for row in heeding[len(rows) : -2]] == [2, 2, 2]
     assert [_known(user, t)[1] for user, _, t in later] == [1, 1, 1]
     # By default as_of alone counts: each night is used from the end of its day on, hours before it existed.
     assert [row[1] for row in by_default[: len(hours)]] == [None, 1, 2, 2, 2, 2, 2]
