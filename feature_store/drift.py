@@ -106,4 +106,4 @@ def _label(connection: duckdb.DuckDBPyConnection, column: Column) -> str:
     (deciles,) = connection.execute(query, {"deciles": DECILES}).fetchone() or (None,)
     steps = [f"({name} > {edge!r})::INT" for edge in sorted(set(deciles or ()))]
     steps += [f"({name} >= {edge!r})::INT" for edge, times in Counter(deciles or ()).items() if times > 1]
-    return " + ".join(steps) or f"({name} IS NOT NULL OR NULL)::INT"
+    return " + ".join(steps) or f"CASE WHEN {name} IS NOT NULL THEN 0 END"
