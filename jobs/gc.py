@@ -7,7 +7,8 @@ is younger than the lease of its job. Everything is done in an order that may be
 
     pointers of expired partitions -> catalogue -> runs that are not named (those of expired ones next time)
 
-Answers, vectors and the ledger are not touched.
+Answers, vectors and the ledger are not touched, nor are files in a remote location (feature_store/remote.py),
+where only the pointers of expired partitions are removed.
 """
 
 import importlib

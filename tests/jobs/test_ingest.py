@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pyarrow.parquet as pq
@@ -250,6 +251,17 @@ def test_nights_in_any_order_give_the_same_tables(make_settings, tmp_path_factor
         }
 
     assert contents(order) == contents(NIGHTS)
+
+
+def test_two_nights_ingested_at_once_publish_no_day_twice(make_settings):
+    settings = make_settings()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda ds: execute(JOB, ds, settings), (SECOND, FIRST)))
+    tables = Store(settings.data_root).tables
+    runs = sorted(str(path.parent.relative_to(tables)) for path in tables.glob("*/*/runs/*"))
+    assert runs == sorted(
+        f"{table}/ds={ds}/runs" for table in ("interactions", "items", "users") for ds in (FIRST, SECOND)
+    )
 
 
 def test_malformed_rows_are_quarantined_with_file_and_line(make_settings, source):
