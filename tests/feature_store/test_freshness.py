@@ -1,5 +1,6 @@
 """When a table counts as stale."""
 
+import json
 from datetime import date
 
 import pytest
@@ -15,7 +16,8 @@ def store(tmp_path):
     published = [("items", 1, 4), ("items", 9, 4), ("item_profiles", 1, 4), ("interactions", 5, 2)]
     for table, day, rows in published + [("interactions", day, 0) for day in range(6, 10)]:
         folder = store.run_folder(table, date(1998, 1, day), "run")
-        write_atomically(folder / MANIFEST, f'{{"rows": {{"written": {rows}}}}}')
+        manifest = {"fingerprint": "f", "rows": {"written": rows}}
+        write_atomically(folder / MANIFEST, json.dumps(manifest))
         store.publish(table, date(1998, 1, day), "run")
     return store
 
