@@ -33,7 +33,7 @@ CHAIN = (
     "evaluate",
 )
 
-BENCHMARKS = ("generation",)  # infra/benchmarks/<name>.py
+BENCHMARKS = ("generation", "features")  # infra/benchmarks/<name>.py
 
 
 def load_job(name: str) -> Job:

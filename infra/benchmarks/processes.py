@@ -17,12 +17,19 @@ from feature_store.settings import REPOSITORY
 MARK = "RESULT "
 
 
-def side(module: str, task: str, environ: Mapping[str, str] | None = None, **config: Any) -> dict[str, Any]:
+def side(
+    module: str,
+    task: str,
+    environ: Mapping[str, str] | None = None,
+    python: Path | None = None,
+    **config: Any,
+) -> dict[str, Any]:
     """Run `python -m infra.benchmarks.MODULE TASK CONFIG` and read what it hands to `result`.
 
-    NightmillError with the last line it said when it fails.
+    python: the interpreter of another environment (infra.environments). NightmillError with the last line it
+    said when it fails.
     """
-    command = [sys.executable, "-m", f"infra.benchmarks.{module}", task, json.dumps(config)]
+    command = [str(python or sys.executable), "-m", f"infra.benchmarks.{module}", task, json.dumps(config)]
     output, errors, code = _finish(command, os.environ | (environ or {}))
     lines = [line[len(MARK) :] for line in output.splitlines() if line.startswith(MARK)]
     if code or not lines:
@@ -33,9 +40,9 @@ def side(module: str, task: str, environ: Mapping[str, str] | None = None, **con
 
 
 def result(values: Mapping[str, Any]) -> None:
-    """What a side measured, for the process that started it; its peak memory is added."""
+    """What a side measured, for the process that started it; peak_gib is its own unless it says another."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(MARK + json.dumps(dict(values) | {"peak_gib": peak}), flush=True)
+    print(MARK + json.dumps({"peak_gib": peak} | dict(values)), flush=True)
 
 
 def nightmill(*arguments: str) -> float:
