@@ -20,6 +20,7 @@ class Progress:
         self.done = 0
         self.extra = ""
         self._started = self._last_line = time.monotonic()
+        self._said = -1
         self._bar = tqdm(total=total, desc=description, unit=unit) if sys.stderr.isatty() else None
 
     def update(self, count: int = 1, extra: str = "") -> None:
@@ -33,12 +34,13 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._said = time.monotonic(), self.done
         seconds = max(self._last_line - self._started, 1e-9)
         rate = self.done / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
         share = f"{self.done:,}/{self.total:,} {self.unit}s"
-        text = f"{self.description}: {share}, {rate:,.1f}/s, {left:,.0f} s left"
+        pace = f"{rate:,.1f}/s" if rate >= 0.1 or not rate else f"{1 / rate:,.0f} s each"
+        text = f"{self.description}: {share}, {pace}, {left:,.0f} s left"
         print(text + (f", {self.extra}" if self.extra else ""), file=sys.stderr, flush=True)
 
     def __enter__(self) -> "Progress":
@@ -49,5 +51,5 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self.total:
+        elif self.total and self._said != self.done:
             self._line()
