@@ -124,8 +124,9 @@ def _peak_of_children() -> float:
 
     peaks = 0
     for child in psutil.Process().children(recursive=True):
-        status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
-        peaks += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        status = Path(f"/proc/{child.pid}/status").read_text("utf-8").splitlines()
+        # A child that has ended and was not waited for has no such line any more.
+        peaks += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     return peaks / 2**20
 
 
