@@ -52,6 +52,10 @@ def _share(name: str, doc: str) -> Column:
     return Column(name, NUMBER, doc, True, 0, 1)
 
 
+def _cosine(name: str, doc: str) -> Column:
+    return Column(name, NUMBER, doc, True, -1.001, 1.001)
+
+
 def _complete(entity: str) -> tuple[Column, ...]:
     """Flags of windows that are longer than the history: what they count is part of the truth."""
     return tuple(
@@ -122,16 +126,24 @@ CHANNEL_COLUMNS = tuple(
     )
 )
 PAIR_FEATURES = (
+    _share("pair_category_affinity_90d", "share of the user's events in the item's categories"),
+    _share("pair_brand_affinity_90d", "share of the user's events on items of the item's brand"),
     Column(
-        "pair_category_affinity_90d",
+        "pair_price_distance_90d",
         NUMBER,
-        "share of the user's events in the item's categories",
+        "how many times the user's median price the item costs, or the other way round, as a logarithm",
         True,
         0,
-        1,
     ),
     _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
-    Column("llm_pair_embedding_similarity", NUMBER, "cosine of user and item vectors", True, -1.001, 1.001),
+    _count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
+    _cosine("llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"),
+    _cosine(
+        "llm_pair_embedding_similarity_last", "cosine of the item's vector and that of the user's last item"
+    ),
+    _cosine(
+        "llm_pair_embedding_similarity_top3", "mean of the three largest cosines to the user's recent items"
+    ),
 )
 
 

@@ -21,11 +21,13 @@ from jobs.recommender.threads import cores
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-# A better place in a channel, more similarity, more recent demand: none of them may ever lower a score.
+# A better place in a channel, more similarity, a price nearer to the usual, more recent demand: none of them
+# may ever lower a score.
 DIRECTIONS = {
     **{f"{channel}_rank": -1 for channel in CHANNELS},
     **{f"{channel}_score": 1 for channel in CHANNELS},
     **{column.name: 1 for column in PAIR_FEATURES},
+    "pair_price_distance_90d": -1,
     "item_events_count_7d": 1,
     "item_events_count_30d": 1,
     "item_users_count_30d": 1,

@@ -1,5 +1,6 @@
 """The as-of join, against hand-made partitions and against a plain-Python reference."""
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -209,25 +210,75 @@ def test_vectors_of_two_models_are_never_compared(train):
 
 def test_pair_features_by_hand(train):
     taste = {
-        "user_events_count_90d": 4,
+        "user_items_count_90d": 4,
         "user_category_names_90d": ["Drama", "Comedy"],
         "user_category_shares_90d": [0.75, 0.25],
+        "user_brand_names_90d": ["Zeta", "Acme"],
+        "user_brand_shares_90d": [0.5, 0.125],
+        "user_price_median_90d": 10.0,
         "llm_interests": ["grim", "slow"],
+        "llm_recent_tags": ["loud"],
     }
     items = [
         _item("m1", 1, categories=["Comedy", "War"], llm_tags=["slow", "grim", "loud"]),
-        _item("m2", 1, categories=["Drama", "Comedy"]),
-        _item("m3", 1),
+        _item("m2", 1, categories=["Drama", "Comedy"], brand="Acme", item_price=40.0),
+        _item("m3", 1, brand="Omega", item_price=2.5),
+        _item("m4", 1, item_price=0.0),
     ]
     known = NOON - HOUR
     versions = [
-        _lists("m1", "m2", "m3", "m4"),
+        _lists("m1", "m2", "m3", "m4", "m5"),
         Version("item_features", date(1998, 3, 28), known, items),
         Version("user_features", date(1998, 3, 28), known, [_user("ann", 1, **taste)]),
     ]
+    names = ("category_affinity_90d", "brand_affinity_90d", "price_distance_90d")
     rows = train([_event("ann", "m1", NOON)], versions)
-    found = {r["item_id"]: (r["pair_category_affinity_90d"], r["llm_pair_interests_overlap"]) for r in rows}
-    assert found == {"m1": (0.25, 2), "m2": (1.0, 0), "m3": (0.0, 0), "m4": (None, None)}
+    by_item = {r["item_id"]: r for r in rows}
+    assert {item: tuple(r[f"pair_{name}"] for name in names) for item, r in by_item.items()} == {
+        "m1": (0.25, None, None),
+        "m2": (1.0, 0.125, pytest.approx(math.log(4))),
+        "m3": (0.0, 0.0, pytest.approx(math.log(4))),
+        "m4": (0.0, None, None),
+        "m5": (None, None, None),
+    }
+    overlaps = [(r["llm_pair_interests_overlap"], r["llm_pair_recent_tags_overlap"]) for r in rows]
+    assert overlaps == [(2, 1), (0, 0), (0, 0), (0, 0), (None, None)]
+
+
+def test_a_user_who_kept_nothing_has_no_taste(train):
+    rows = [_user("ann", 1, user_events_count_90d=3, llm_interests=["grim"])]
+    versions = [
+        _lists("m1"),
+        Version("item_features", date(1998, 3, 28), NOON, [_item("m1", 1, brand="Acme", llm_tags=["grim"])]),
+        Version("user_features", date(1998, 3, 28), NOON, rows),
+    ]
+    (row,) = train([_event("ann", "m1", NOON)], versions)
+    assert (row["pair_category_affinity_90d"], row["pair_brand_affinity_90d"]) == (None, None)
+    assert (row["llm_pair_interests_overlap"], row["llm_pair_embedding_similarity_last"]) == (1, None)
+
+
+def test_an_item_is_compared_with_the_last_items_of_the_user_as_known_at_the_query(train):
+    ds, known = date(1998, 3, 28), NOON - HOUR
+    vectors = {"m1": [1.0, 0.0], "r1": [0.6, 0.8], "r2": [1.0, 0.0], "r3": [-1.0, 0.0], "r4": [0.0, 1.0]}
+    recent = {"ann": ["r1", "r2", "r3", "r4", "not in the catalogue"], "bob": ["r3"], "eve": []}
+    users = [_user(user, 1, user_recent_items_90d=found) for user, found in recent.items()]
+    versions = [
+        Version("candidates", ds, known, [_candidate(user, "m1") for user in recent]),
+        Version("user_features", ds, known, users),
+        Version("user_embeddings", ds, known, [_vector("user_id", user, [0.0, 1.0]) for user in recent]),
+        Version("item_embeddings", ds, known, [_vector("item_id", *found) for found in vectors.items()]),
+        # of an earlier night, and of a later one that nobody knows at the query
+        Version("item_embeddings", date(1998, 3, 27), known - HOUR, [_vector("item_id", "r1", [0.0, 1.0])]),
+        Version("item_embeddings", date(1998, 3, 29), NOON + HOUR, [_vector("item_id", "r1", [1.0, 0.0])]),
+        Version("user_embeddings", date(1998, 3, 29), NOON + HOUR, [_vector("user_id", "ann", [1.0, 0.0])]),
+    ]
+    rows = train([_event(user, "m1", NOON) for user in recent], versions)
+    found = {
+        name: [r[f"llm_pair_embedding_similarity{name}"] for r in rows] for name in ("", "_last", "_top3")
+    }
+    # of four the three largest: 1, 0.6, 0
+    expected = {"": [0.0, 0.0, 0.0], "_last": [0.6, -1.0, None], "_top3": [1.6 / 3, -1.0, None]}
+    assert found == {name: pytest.approx(values) for name, values in expected.items()}
 
 
 # -- random cases against a reference that does it the slow way ---------------------------------------
