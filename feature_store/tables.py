@@ -48,6 +48,11 @@ def _llm(name: str, type_: pa.DataType, doc: str, max_length: int | None = None)
     return Column(name, type_, doc, max_length=max_length, from_model=True)
 
 
+def _generated(column: Column) -> Column:
+    """A column that would be another one with another model."""
+    return replace(column, from_model=True)
+
+
 def _share(name: str, doc: str) -> Column:
     return Column(name, NUMBER, doc, True, 0, 1)
 
@@ -135,14 +140,23 @@ PAIR_FEATURES = (
         True,
         0,
     ),
-    _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
-    _count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
-    _cosine("llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"),
-    _cosine(
-        "llm_pair_embedding_similarity_last", "cosine of the item's vector and that of the user's last item"
-    ),
-    _cosine(
-        "llm_pair_embedding_similarity_top3", "mean of the three largest cosines to the user's recent items"
+    *map(
+        _generated,
+        (
+            _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
+            _count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
+            _cosine(
+                "llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"
+            ),
+            _cosine(
+                "llm_pair_embedding_similarity_last",
+                "cosine of the item's vector and that of the user's last item",
+            ),
+            _cosine(
+                "llm_pair_embedding_similarity_top3",
+                "mean of the three largest cosines to the user's recent items",
+            ),
+        ),
     ),
 )
 
