@@ -1,12 +1,14 @@
 """profile_items with the fake engine: scope, outcomes, reuse, shards, time."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from feature_store.errors import BudgetExhausted, GateRefused
@@ -17,6 +19,7 @@ from jobs import ingest, profile_items
 from jobs.llm import fake_engine
 from jobs.llm.fake_engine import Fault
 from jobs.llm.ledger import Ledger
+from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
 from jobs.step import execute
 
@@ -208,3 +211,32 @@ def test_what_the_settings_say_of_privacy_changes_the_result(make_settings: Make
 def test_the_prompt_shows_the_items_own_fields(settings: Settings) -> None:
     row = profile_items.as_row({"item_id": "m1", "attributes": json.dumps({"release_year": "1995"})})
     assert row == {"item_id": "m1", "attributes": {"release_year": "1995"}}
+
+
+ROW = {"title": "RED BAG", "categories": [], "attributes": {}, "price": 2.0, "description": None}
+DATED = {"title": "Heat", "categories": ["Crime"], "attributes": {"release_year": "1995"}, "price": None}
+
+
+def _shown(row, version=3) -> str:
+    return "\n".join(message["content"] for message in load_prompt("profile_item", version).render(row))
+
+
+def test_examples_show_what_the_rows_have_and_no_more() -> None:
+    """A small model gives a year to whatever follows four examples with one."""
+    assert not re.search(r"year|\b(19|20)\d\d\b|Categories", _shown(ROW))
+    assert not re.search(r"year|\b(19|20)\d\d\b", _shown(ROW | {"categories": ["Bags"]}))
+    assert "Release year: 1999" in _shown(DATED | {"description": None})
+    assert _shown(DATED | {"description": "Two men."}).count("Description: ") == 4
+
+
+def test_the_answers_of_the_examples_satisfy_the_schema() -> None:
+    prompt = load_prompt("profile_item", 3)
+    for row in (ROW, DATED | {"description": None}, DATED | {"description": "Two men."}):
+        answers = [turn["content"] for turn in prompt.render(row) if turn["role"] == "assistant"]
+        assert len(answers) == 4
+        for answer in answers:
+            jsonschema.validate(json.loads(answer), prompt.output)
+
+
+def test_what_version_2_answered_of_dated_rows_is_not_asked_again() -> None:
+    assert _shown(DATED | {"description": None}) == _shown(DATED | {"description": None}, 2)
