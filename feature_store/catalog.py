@@ -93,7 +93,7 @@ def generations_view(store: Store) -> str:
 
 def _view(name: str, files: list[Path], schema: pa.Schema) -> str:
     """The columns of the contract, and what is in the files; what an older file lacks is null."""
-    columns = ", ".join(f'NULL::{_sql_type(field.type)} AS "{field.name}"' for field in schema)
+    columns = ", ".join(f'NULL::{sql_type(field.type)} AS "{field.name}"' for field in schema)
     empty = f'CREATE VIEW "{name}" AS SELECT {columns} WHERE false'
     if not files:
         return empty
@@ -106,7 +106,7 @@ def _json_view(name: str, files: list[Path], schema: pa.Schema) -> str:
     """The fields of a schema out of files with one JSON object each."""
     if not files:
         return _view(name, [], schema)
-    columns = ", ".join(f"'{field.name}': '{_sql_type(field.type)}'" for field in schema)
+    columns = ", ".join(f"'{field.name}': '{sql_type(field.type)}'" for field in schema)
     source = f"read_json({_listed(files)}, columns = {{{columns}}}, hive_partitioning = false)"
     return f'CREATE VIEW "{name}" AS SELECT * FROM {source}'
 
@@ -115,13 +115,14 @@ def _listed(files: list[Path]) -> str:
     return "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
 
 
-def _sql_type(type_: pa.DataType) -> str:
+def sql_type(type_: pa.DataType) -> str:
+    """A column type in DuckDB's words."""
     if pa.types.is_list(type_):
-        return _sql_type(type_.value_type) + "[]"
+        return sql_type(type_.value_type) + "[]"
     if pa.types.is_map(type_):
-        return f"MAP({_sql_type(type_.key_type)}, {_sql_type(type_.item_type)})"
+        return f"MAP({sql_type(type_.key_type)}, {sql_type(type_.item_type)})"
     if pa.types.is_struct(type_):
-        return "STRUCT(" + ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in type_) + ")"
+        return "STRUCT(" + ", ".join(f'"{field.name}" {sql_type(field.type)}' for field in type_) + ")"
     names = {"string": "VARCHAR", "bool": "BOOLEAN", "int64": "BIGINT", "double": "DOUBLE", "float": "FLOAT"}
     names |= {"date32[day]": "DATE", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
     return names[str(type_)]

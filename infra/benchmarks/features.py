@@ -13,7 +13,7 @@ import duckdb
 
 from feature_store.errors import NightmillError
 from feature_store.sections import Settings
-from infra.benchmarks import made_history
+from infra.benchmarks import made_history, one_more_night
 from infra.benchmarks.asof_join import FEATURES, LABEL
 from infra.benchmarks.measures import Row
 from infra.benchmarks.processes import folder_of, side
@@ -22,13 +22,27 @@ from infra.environments import interpreter
 ROUNDS = 3
 # Of the full size: 1, 3, 10 and 30 million events, and users, items and labels in proportion.
 SCALES = (0.1, 0.3, 1.0, 3.0)
+# Days of events before one more night; both are longer than the longest window.
+HISTORIES = (100, 1000)
 # What default.toml advises for large data: its options are for short nights.
 LARGE = {"NIGHTMILL_SPARK__JAVA_OPTIONS": "-XX:+UseParallelGC"}
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> list[Row]:
     """Every measure."""
-    return measure(settings, say, SCALES, at=1.0)
+    return [*measure(settings, say, SCALES, at=1.0), one_more(settings, say, HISTORIES)]
+
+
+def one_more(settings: Settings, say: Callable[[str], None], histories: tuple[int, int]) -> Row:
+    """A night of build_features behind the longer of two histories (days), beside the shorter one's."""
+    seconds = []
+    for days in histories:
+        say(f"one more night of features behind {days:,} days of events")
+        root = folder_of(settings.data_root, f"night-{days}")
+        one_more_night.write(root, days)
+        seconds.append(side("one_more_night", "ours", root=str(root))["seconds"])
+        shutil.rmtree(root)
+    return Row("night_seconds_long_vs_short_history", seconds[1], seconds[0], "s")
 
 
 def measure(settings: Settings, say: Callable[[str], None], scales: Sequence[float], at: float) -> list[Row]:
