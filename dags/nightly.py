@@ -57,7 +57,9 @@ with DAG(
     simulate_cold_start = job(
         "simulate_cold_start", "Asks which of two cold items users take: `synthetic_interactions`.", **ENGINE
     )
-    build_features = job("build_features", "Spark SQL over windows: `item_features`, `user_features`.")
+    build_features = job(
+        "build_features", "Spark SQL over windows: `lifetimes`, `item_features`, `user_features`."
+    )
     fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
     train_ranker = job("train_ranker", "Fits the ranker on a `training_set` joined as of each label's time.")
     recommend = job("recommend", "Ranks the candidates of every active user: `recommendations`.")
