@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -83,13 +84,10 @@ def unchanged(files: Sequence[File], ds: date, newest: Partition | None) -> set[
     """The paths of files with no news for ds: as they were when `newest`, a partition of `items`, was
     ingested, and with every event on a day that was closed then, or that is after ds.
     """
-    if newest is None or not (newest.path / FILES_READ).exists():
-        return set()
-    read_then = json.loads((newest.path / FILES_READ).read_text("utf-8"))
-    found = set()
+    read_then, found = _read_then(newest), set()
     for file in files:
         known = read_then.get(file.path)
-        if known is None or known["token"] != file.token():
+        if newest is None or known is None or known["token"] != file.token():
             continue
         days = [date.fromisoformat(day) for day in known["days"]]
         if all(day <= newest.ds or day > ds for day in days):
@@ -99,10 +97,7 @@ def unchanged(files: Sequence[File], ds: date, newest: Partition | None) -> set[
 
 def remember(files: Sequence[File], days: dict[str, list[date]], newest: Partition | None) -> str:
     """What FILES_READ says after a night that read the files of `days`, as JSON."""
-    before = {}
-    if newest is not None and (newest.path / FILES_READ).exists():
-        before = json.loads((newest.path / FILES_READ).read_text("utf-8"))
-    found = {}
+    before, found = _read_then(newest), {}
     for file in files:
         if file.path not in days:
             if file.path in before:
@@ -110,3 +105,11 @@ def remember(files: Sequence[File], days: dict[str, list[date]], newest: Partiti
         elif len(days[file.path]) <= FEW_DAYS:
             found[file.path] = {"token": file.token(), "days": [str(day) for day in days[file.path]]}
     return json.dumps(found)
+
+
+def _read_then(newest: Partition | None) -> dict[str, Any]:
+    """What FILES_READ says beside a partition of `items`, by the path of each file."""
+    if newest is None or not (newest.path / FILES_READ).exists():
+        return {}
+    found: dict[str, Any] = json.loads((newest.path / FILES_READ).read_text("utf-8"))
+    return found

@@ -84,10 +84,10 @@ def find_inputs(job: Job, ds: date, store: Store) -> dict[str, list[Partition]]:
             continue
         partition = store.published(wanted.table, ds)
         if partition is None:
-            source = TABLES[wanted.table].job
+            maker = TABLES[wanted.table].job
             raise NightmillError(
                 f"{job.name} for {ds} needs {wanted.table} of {ds}, which is not published: "
-                f"run `nightmill {source} --ds {ds}` first"
+                f"run `nightmill {maker} --ds {ds}` first"
             )
         whole = TABLES[wanted.table].kind == "event"
         found[wanted.table] = _with_events(store.partitions(wanted.table, ds)) if whole else [partition]

@@ -1,7 +1,6 @@
 """One Airflow a home: two schedulers on one database would run everything twice."""
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from feature_store.errors import NightmillError
+from feature_store.locks import try_lock
 from infra.airflow.home import MARK
 
 
@@ -24,7 +24,7 @@ def locked(home: Path, wait_seconds: float = 30.0) -> Iterator[int]:
     descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + wait_seconds
-        while not _taken(descriptor):
+        while not try_lock(descriptor):
             owner = _owner(descriptor)
             if owner or time.monotonic() > deadline:
                 who = f"process {owner}" if owner else "a process that does not stop"
@@ -38,14 +38,6 @@ def locked(home: Path, wait_seconds: float = 30.0) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _owner(descriptor: int) -> int | None:
