@@ -132,12 +132,18 @@ class Features(Section):
 class Recall(Section):
     """Recall channels and how many candidates they may propose."""
 
+    repeats: bool
     candidates: int = Field(ge=1)
     per_channel: int = Field(ge=1)
     factors: int = Field(ge=1)
     regularization: float = Field(ge=0)
     iterations: int = Field(ge=1)
     alpha: float = Field(gt=0)
+    half_life_days: float = Field(ge=0)
+    knn_similarity: Literal["cosine", "jaccard"]
+    knn_neighbours: int = Field(ge=1)
+    knn_shrinkage: float = Field(ge=0)
+    knn_half_life_days: float = Field(ge=0)
     trending_half_life_days: float = Field(gt=0)
     content_history: int = Field(ge=1)
     synthetic_weight: float = Field(ge=0, le=1)

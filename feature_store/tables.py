@@ -115,7 +115,7 @@ USER_FEATURES = (
     *_complete("user"),
     Column("user_profile_present", FLAG, "whether the model's profile of the user was accepted"),
 )
-CHANNELS = ("als", "trending", "content")
+CHANNELS = ("als", "item_knn", "trending", "trending_category", "content", "repeat")
 CHANNEL_COLUMNS = tuple(
     column
     for channel in CHANNELS
@@ -362,11 +362,17 @@ _ALL = (
     Table(
         "candidates",
         "fit_recall",
-        "What the channels propose for each active user, seen items removed.",
+        "What the channels propose for each active user, seen items removed (kept with recall.repeats).",
         (
             _user(),
             _item(),
-            Column("score", NUMBER, "merged recall score: reciprocal rank fusion over channels", False, 0),
+            Column(
+                "score",
+                NUMBER,
+                "merged recall score: sum over channels of weight * 60 / (60 + rank)",
+                False,
+                0,
+            ),
             Column("rank", INTEGER, "rank by merged score", minimum=1),
             Column("channels", TEXTS, "channels that proposed the item"),
             *CHANNEL_COLUMNS,

@@ -20,15 +20,14 @@ _USERS = 4096
 
 def run(night: Night) -> None:
     """Fit the channels on everything before as_of and stage factors and candidates."""
-    history = encode(
-        night.read("interactions", COLUMNS), night.read("items", ["item_id"])["item_id"], night.as_of
-    )
-    fitted = channels.fit(
-        history,
-        night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
+    items = night.read("items", ["item_id", "categories"])
+    history = encode(night.read("interactions", COLUMNS), items["item_id"], night.as_of)
+    tables = channels.Tables(
+        items,
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
-        night.settings.recall,
+        night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
     )
+    fitted = channels.fit(history, tables, night.settings.recall)
     _write_factors(night, fitted.als, history)
     night.write("candidates", stamped(_candidates(night, fitted, history), history.newest))
 

@@ -61,23 +61,26 @@ def fit(history: History, synthetic: pa.Table, settings: Recall) -> Als:
 def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_matrix:
     """How sure it is that a user wants an item: 1 + alpha * strength, shape (users, items).
 
-    The strength of a pair is log2(1 + its weight over the mean event weight): an average event counts 1,
-    whatever the unit of the weights, and a hundred events do not count a hundred. An event that speaks
-    against the item (weight 0 or below, a return) is left out. A synthetic interaction adds synthetic_weight
-    times its confidence.
+    See `History.strengths`. With a half-life the 1 fades with the strength, so that what was long ago says
+    nothing rather than little. A synthetic interaction adds synthetic_weight times its confidence.
     """
-    shape = (len(history.user_ids), len(history.item_ids))
-    liked = history.weights > 0
-    weights = history.weights[liked]
-    relative = weights / weights.mean() if len(weights) else weights
-    strength = csr_matrix((relative, (history.users[liked], history.items[liked])), shape=shape)
-    strength.sum_duplicates()
-    strength.data = np.log2(1 + strength.data)
-    strength = (strength + _imagined(history, synthetic, settings.synthetic_weight)).tocsr()
-    strength.eliminate_zeros()
-    strength.data = (1 + settings.alpha * strength.data).astype(np.float32)
-    strength.sort_indices()
-    return strength
+    strength = history.strengths()
+    sure = strength.copy()
+    sure.data[:] = 1
+    if settings.half_life_days:
+        faded = history.strengths(settings.half_life_days)
+        # An event that has faded to nothing is not in `faded` any more.
+        sure, strength = faded.multiply(strength.power(-1)).tocsr(), faded
+    imagined = _imagined(history, synthetic, settings.synthetic_weight)
+    imagined.eliminate_zeros()
+    if imagined.nnz:
+        asked = imagined.copy()
+        asked.data[:] = 1
+        sure, strength = sure.maximum(asked).tocsr(), (strength + imagined).tocsr()
+    confidence = (sure + settings.alpha * strength).tocsr().astype(np.float32)
+    confidence.eliminate_zeros()
+    confidence.sort_indices()
+    return confidence
 
 
 def _imagined(history: History, synthetic: pa.Table, weight: float) -> csr_matrix:

@@ -4,20 +4,26 @@ To add a channel: a file beside this one whose class has `name` and `recommend`,
 in `fit`, and its name in CHANNELS of feature_store/tables.py, which gives it its columns in `candidates`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
 from feature_store.sections import Recall
-from jobs.recommender import als, content, trending
+from jobs.recommender import als, content, item_knn, repeat, trending, trending_category
 from jobs.recommender.als import Als
 from jobs.recommender.content import Content
 from jobs.recommender.fusion import Merged, merge
 from jobs.recommender.history import Codes, History
+from jobs.recommender.item_knn import ItemKnn
 from jobs.recommender.proposals import Proposals
+from jobs.recommender.quotas import Blend
+from jobs.recommender.repeat import Repeat
 from jobs.recommender.trending import Trending
+from jobs.recommender.trending_category import TrendingCategory
 from jobs.recommender.vectors import aligned
 
 
@@ -37,31 +43,57 @@ class Channels:
     """Every channel of a night, fitted."""
 
     als: Als
+    item_knn: ItemKnn
     trending: Trending
+    trending_category: TrendingCategory
     content: Content
+    repeat: Repeat
 
-    def propose(self, users: Codes, n: int, seen: csr_matrix) -> dict[str, Proposals]:
-        """What each channel proposes to a block of users, by its name."""
+    def propose(self, users: Codes, n: Mapping[str, int], seen: csr_matrix) -> dict[str, Proposals]:
+        """What each channel proposes to a block of users, up to n by its name."""
         channels: list[Channel] = [getattr(self, field.name) for field in fields(self)]
-        return {channel.name: channel.recommend(users, n, seen) for channel in channels}
+        return {channel.name: channel.recommend(users, n[channel.name], seen) for channel in channels}
 
 
-def fit(
-    history: History,
-    synthetic_interactions: pa.Table,
-    item_embeddings: pa.Table,
-    settings: Recall,
-) -> Channels:
+@dataclass(frozen=True)
+class Tables:
+    """What channels are fitted on beside the history.
+
+    items: item_id and categories. item_embeddings: item_id, embedding and model_id. synthetic_interactions:
+    user_id, item_id and confidence.
+    """
+
+    items: pa.Table
+    item_embeddings: pa.Table
+    synthetic_interactions: pa.Table
+
+
+def fit(history: History, tables: Tables, settings: Recall) -> Channels:
     """Fit every channel on the tables of a night."""
-    vectors = aligned(item_embeddings, "item_id", history.item_ids)
+    half_life = settings.trending_half_life_days
+    vectors = aligned(tables.item_embeddings, "item_id", history.item_ids)
     return Channels(
-        als=als.fit(history, synthetic_interactions, settings),
-        trending=trending.fit(history, settings.trending_half_life_days),
+        als=als.fit(history, tables.synthetic_interactions, settings),
+        item_knn=item_knn.fit(history, settings),
+        trending=trending.fit(history, half_life),
+        trending_category=trending_category.fit(history, tables.items, half_life),
         content=content.fit(history, vectors, settings.content_history),
+        repeat=repeat.fit(history, settings.repeats),
     )
 
 
-def candidates(channels: Channels, history: History, users: Codes, settings: Recall) -> Merged:
-    """The merged candidates of a block of users, items they have seen left out."""
-    proposals = channels.propose(users, settings.per_channel, history.seen(users))
-    return merge(proposals, len(history.item_ids), settings.candidates)
+def seen(history: History, users: Codes, settings: Recall) -> csr_matrix:
+    """What may not be proposed: items the users have taken, nothing where they take items again."""
+    if settings.repeats:
+        return csr_matrix((len(users), len(history.item_ids)), dtype=np.float32)
+    return history.seen(users)
+
+
+def candidates(
+    channels: Channels, history: History, users: Codes, settings: Recall, blend: Blend | None = None
+) -> Merged:
+    """The merged candidates of a block of users; without a blend each channel has an equal share."""
+    blend = blend or Blend.equal(settings.candidates)
+    wanted = {name: max(settings.per_channel, quota) for name, quota in blend.quotas.items()}
+    proposals = channels.propose(users, wanted, seen(history, users, settings))
+    return merge(proposals, len(history.item_ids), settings.candidates, blend)

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
 from jobs.recommender.history import Codes, Floats, History
-from jobs.recommender.lists import best
 from jobs.recommender.proposals import Proposals, nearest
 from jobs.recommender.vectors import Vectors
 
@@ -15,9 +14,11 @@ from jobs.recommender.vectors import Vectors
 NEIGHBOURS = 100
 # Similarities that count: near to three items of the history says more than fairly near to all of them.
 _COUNTED = 3
-# Items whose neighbours are looked for together, and pairs of users and items looked at together.
-_ITEMS, _PAIRS = 8192, 32_000_000
-_MILLION, _SCALE = 1_000_000, 4_000_000
+# Items whose neighbours are looked for together; cosines, and places of the catalogue, looked at together.
+_ITEMS, _COSINES, _PLACES = 8192, 1_000_000, 64_000_000
+# A cosine is kept in millionths. Packed with an item into one integer, a sort by both is a sort of integers.
+_MILLION, _BITS, _ITEM_BITS = 1_000_000, 22, 32
+_ABSENT = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -37,29 +38,33 @@ class Content:
 
         A cosine that is not among the neighbours' counts 0.
         """
-        found = Proposals(np.full((len(users), n), -1, dtype=np.int32), np.full((len(users), n), -np.inf))
-        size = max(1, min(_PAIRS // seen.shape[1], _PAIRS // max(self.recent.shape[1] * NEIGHBOURS, 1)))
-        for start in range(0, len(users), size):
-            block = slice(start, start + size)
-            rows, items, scores = self._scored(users[block], seen[block])
-            order, ranks = best(rows, items, scores, n)
-            found.items[rows[order] + start, ranks - 1] = items[order]
-            found.scores[rows[order] + start, ranks - 1] = scores[order]
-        return found
+        places = self.recent.shape[1] * self.neighbours.shape[1]
+        if not places:
+            return Proposals.nothing(len(users))
+        n = min(n, places)
+        size = max(1, min(_COSINES // places, _PLACES // seen.shape[1]))
+        blocks = [
+            _best(self._packed(users[start : start + size], seen[start : start + size]), n)
+            for start in range(0, len(users), size)
+        ]
+        return Proposals.joined(blocks, n)
 
-    def _scored(
-        self, users: Codes, seen: csr_matrix
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Every unseen neighbour of the users' last items: user rows, items, scores."""
+    def _packed(self, users: Codes, seen: csr_matrix) -> NDArray[np.int64]:
+        """Every unseen neighbour of the users' last items with its cosine, sorted: shape (users, places).
+
+        By item, larger cosines first; what is not there comes last.
+        """
         recent = self.recent[users]
-        rows, places = np.nonzero(recent >= 0)
-        items = self.neighbours[recent[rows, places]]
-        near = items >= 0
-        keys = (rows[:, None] * np.int64(seen.shape[1]) + items)[near]
-        cosines = self.similarities[recent[rows, places]][near].astype(np.float64)
-        unseen = (seen.toarray() == 0).ravel()[keys]
-        pairs, scores = _mean_of_largest(keys[unseen], cosines[unseen])
-        return *np.divmod(pairs, max(seen.shape[1], 1)), scores
+        barred = np.zeros(seen.shape, dtype=bool)
+        barred[np.repeat(np.arange(len(users)), np.diff(seen.indptr)), seen.indices] = True
+        items = self.neighbours[recent].reshape(len(users), -1)
+        cosines = self.similarities[recent].reshape(items.shape).astype(np.float64)
+        away = np.round((1 - np.clip(cosines, -1, 1)) * _MILLION).astype(np.int64)
+        packed = (items.astype(np.int64) << _BITS) + away
+        absent = np.repeat(recent < 0, self.neighbours.shape[1], axis=1) | (items < 0)
+        packed[absent | np.take_along_axis(barred, items, axis=1)] = _ABSENT
+        packed.sort(axis=1)
+        return packed
 
 
 def fit(history: History, items: Vectors, last: int) -> Content:
@@ -90,17 +95,21 @@ def _recent(history: History, last: int) -> Codes:
     return recent
 
 
-def _mean_of_largest(
-    keys: NDArray[np.int64], values: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Distinct keys and the mean of their largest values, absent ones counting 0."""
-    # One sort of integers, key above and value below, is several times faster than a sort by two columns.
-    packed = keys * _SCALE + np.round((1 - np.clip(values, -1, 1)) * _MILLION).astype(np.int64)
-    keys, rest = np.divmod(np.sort(packed), _SCALE)
-    first = np.ones(len(keys), dtype=bool)
-    first[1:] = keys[1:] != keys[:-1]
-    starts = np.flatnonzero(first)
-    place = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
-    counted = np.where(place < _COUNTED, 1 - rest / _MILLION, 0)
-    totals = np.add.reduceat(counted, starts) if len(starts) else counted
-    return keys[starts], np.round(totals / _COUNTED, 6)
+def _best(packed: NDArray[np.int64], n: int) -> Proposals:
+    """The n items of each row with the largest mean of their largest cosines, absent ones counting 0."""
+    items = packed >> _BITS
+    cosines = np.where(packed == _ABSENT, 0, _MILLION - (packed & (2**_BITS - 1)))
+    total = cosines.copy()
+    for further in range(1, min(_COUNTED, packed.shape[1])):
+        same = items[:, further:] == items[:, :-further]
+        total[:, :-further] += np.where(same, cosines[:, further:], 0)
+    key = ((_COUNTED * _MILLION - total) << _ITEM_BITS) + items
+    key[packed == _ABSENT] = _ABSENT
+    key[:, 1:][items[:, 1:] == items[:, :-1]] = _ABSENT
+    if n < key.shape[1]:
+        key = np.partition(key, n - 1, axis=1)[:, :n]
+    key.sort(axis=1)
+    there = key != _ABSENT
+    mean = np.round((_COUNTED - (key >> _ITEM_BITS) / _MILLION) / _COUNTED, 6)
+    found = np.where(there, key & (2**_ITEM_BITS - 1), -1).astype(np.int32)
+    return Proposals(found, np.where(there, mean, -np.inf))

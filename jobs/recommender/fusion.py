@@ -11,6 +11,7 @@ from feature_store.tables import CHANNELS
 from jobs.recommender.history import Codes
 from jobs.recommender.lists import best
 from jobs.recommender.proposals import Proposals
+from jobs.recommender.quotas import Blend
 
 # Flattens the difference between first places; the value of the source's experiments.
 K = 60
@@ -31,23 +32,32 @@ class Merged:
     channel_scores: dict[str, NDArray[np.float64]]
 
 
-def merge(proposals: Mapping[str, Proposals], catalogue_size: int, limit: int) -> Merged:
-    """Score each item by the sum over channels of 1 / (60 + rank) and keep each user's best `limit`.
+def merge(
+    proposals: Mapping[str, Proposals], catalogue_size: int, limit: int, blend: Blend | None = None
+) -> Merged:
+    """Keep each user's `limit` candidates, ordered by the sum over channels of weight * 60 / (60 + rank).
 
-    Ties go to the smaller item code. Source: Cormack, Clarke and Büttcher, 2009.
+    The first proposals of each channel, as many as its quota, are kept for sure; the places that are left
+    because channels agree, or have less to propose, go to the best of the rest. Without a blend there are no
+    quotas and every weight is 1. Ties go to the smaller item code.
+    Source: Cormack, Clarke and Büttcher, 2009; 60 times
+    their score, so that the first of a channel has about 1.
     """
     flat = {name: _flatten(found, catalogue_size) for name, found in proposals.items()}
     keys, at_key = np.unique(np.concatenate([key for key, _, _ in flat.values()]), return_inverse=True)
     ends = np.cumsum([len(key) for key, _, _ in flat.values()])
-    ranks, scores, total = {}, {}, np.zeros(len(keys))
+    ranks, scores = {}, {}
+    total, reserved = np.zeros(len(keys)), np.zeros(len(keys), dtype=bool)
     for (name, (key, rank, score)), end in zip(flat.items(), ends, strict=True):
         at = at_key[end - len(key) : end]
         ranks[name] = np.zeros(len(keys), dtype=np.int64)
         scores[name] = np.full(len(keys), np.nan)
         ranks[name][at], scores[name][at] = rank, score
-        total[at] += 1.0 / (K + rank)
+        total[at] += (blend.weights[name] if blend else 1.0) * K / (K + rank)
+        reserved[at] |= rank <= (blend.quotas[name] if blend else 0)
     users, items = np.divmod(keys, max(catalogue_size, 1))
-    order, places = best(users, items, total, limit)
+    total = total.round(9)
+    order, places = _kept(users, items, total, reserved, limit)
     return Merged(
         users=users[order],
         items=items[order],
@@ -56,6 +66,21 @@ def merge(proposals: Mapping[str, Proposals], catalogue_size: int, limit: int) -
         channel_ranks={name: values[order] for name, values in ranks.items()},
         channel_scores={name: values[order] for name, values in scores.items()},
     )
+
+
+def _kept(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    reserved: NDArray[np.bool_],
+    limit: int,
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Places of each user's candidates in order of score, and their ranks; reserved ones are kept first."""
+    order = np.lexsort((items, -scores, ~reserved, users))
+    ordered = users[order]
+    kept = order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < limit]
+    again, ranks = best(users[kept], items[kept], scores[kept], limit)
+    return kept[again], ranks
 
 
 def _flatten(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -39,15 +40,35 @@ class History:
 
     def seen(self, users: Codes) -> csr_matrix:
         """Items each of `users` has an event on, as a matrix of ones: shape (len(users), items)."""
-        row_of = np.full(len(self.user_ids), -1, dtype=np.int32)
-        row_of[users] = np.arange(len(users), dtype=np.int32)
-        rows = row_of[self.users]
-        wanted = rows >= 0
-        ones = np.ones(int(wanted.sum()), dtype=np.float32)
-        shape = (len(users), len(self.item_ids))
-        matrix = csr_matrix((ones, (rows[wanted], self.items[wanted])), shape=shape)
-        matrix.sum_duplicates()
+        return self.taken[users]
+
+    @cached_property
+    def taken(self) -> csr_matrix:
+        """Items each user has an event on, as a matrix of ones: shape (users, items)."""
+        matrix = self._matrix(self.users, self.items, np.ones(len(self.users), dtype=np.float32))
         matrix.data[:] = 1
+        return matrix
+
+    def strengths(self, half_life_days: float = 0) -> csr_matrix:
+        """How much each user wants each item: log2(1 + weight over the mean event weight), (users, items).
+
+        An average event counts 1, whatever the unit of the weights, and a hundred do not count a hundred.
+        Each event's weight halves every half-life (0: never). One that speaks against the item (weight 0 or
+        below, a return) is left out.
+        """
+        liked = self.weights > 0
+        weights = self.weights[liked].astype(np.float64)
+        relative = weights / weights.mean() if len(weights) else weights
+        if half_life_days:
+            relative *= np.exp2(-self.ages[liked] / half_life_days)
+        strength = self._matrix(self.users[liked], self.items[liked], relative)
+        strength.data = np.log2(1 + strength.data).astype(np.float32)
+        strength.eliminate_zeros()
+        return strength
+
+    def _matrix(self, users: Codes, items: Codes, values: NDArray[np.floating]) -> csr_matrix:
+        matrix = csr_matrix((values, (users, items)), shape=(len(self.user_ids), len(self.item_ids)))
+        matrix.sum_duplicates()
         return matrix
 
 

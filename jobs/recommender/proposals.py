@@ -1,5 +1,6 @@
 """What a recall channel answers with, and the exact top of a product of vectors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,16 @@ class Proposals:
     def nothing(cls, users: int) -> "Proposals":
         """No proposal for any of `users` users."""
         return cls(np.empty((users, 0), dtype=np.int32), np.empty((users, 0)))
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Proposals"], n: int) -> "Proposals":
+        """The proposals of blocks of users, one after the other, each of n places."""
+        if not blocks:
+            return cls(np.empty((0, n), dtype=np.int32), np.empty((0, n)))
+        return cls(
+            np.concatenate([block.items for block in blocks]),
+            np.concatenate([block.scores for block in blocks]),
+        )
 
     def spread(self, rows: NDArray[np.bool_]) -> "Proposals":
         """The same proposals for the users where `rows` is true, and none for the others."""
@@ -70,6 +81,32 @@ def nearest(
         & (fetched < len(vectors))
     )
     _settle(found, np.flatnonzero(tied), vectors, queries, seen, eligible)
+    return found
+
+
+def best_of_rows(scores: csr_matrix, n: int, seen: csr_matrix) -> Proposals:
+    """The n unseen items with the largest positive score in each row of a sparse matrix.
+
+    scores, seen: shape (users, items). Scores that agree to single precision are a tie.
+    """
+    found = Proposals(
+        np.full((scores.shape[0], n), -1, dtype=np.int32), np.full((scores.shape[0], n), -np.inf)
+    )
+    barred = np.zeros(scores.shape[1], dtype=bool)
+    for row in range(scores.shape[0]):
+        stored = slice(scores.indptr[row], scores.indptr[row + 1])
+        items, values = scores.indices[stored], scores.data[stored].astype(np.float32)
+        taken = seen.indices[seen.indptr[row] : seen.indptr[row + 1]]
+        barred[taken] = True
+        open_ = ~barred[items] & (values > 0)
+        barred[taken] = False
+        items, values = items[open_], values[open_]
+        if len(values) > n:
+            # Everything that may be among the best n, ties over the last place included.
+            near = values >= np.partition(values, len(values) - n)[len(values) - n]
+            items, values = items[near], values[near]
+        order = np.lexsort((items, -values))[:n]
+        found.items[row, : len(order)], found.scores[row, : len(order)] = items[order], values[order]
     return found
 
 

@@ -54,9 +54,18 @@ class Trending:
 
 def fit(history: History, half_life_days: float, whole_catalogue: bool = False) -> Trending:
     """Order items by decayed popularity; with the whole catalogue, those without an event come last."""
-    popularity = np.zeros(len(history.item_ids))
-    np.add.at(popularity, history.items, np.exp2(-history.ages.astype(np.float64) / half_life_days))
+    popularity = decayed(history, half_life_days)
     touched = np.bincount(history.items, minlength=len(history.item_ids)) > 0
     order = np.argsort(-popularity, kind="stable")
     order = order if whole_catalogue else order[touched[order]]
     return Trending(order.astype(np.int32), popularity[order])
+
+
+def decayed(history: History, half_life_days: float) -> NDArray[np.float64]:
+    """The sum of each item's events, each halved every half-life: shape (items,).
+
+    To single precision, so that sums that differ by the order of the events only are ties.
+    """
+    fading = np.exp2(-history.ages.astype(np.float64) / half_life_days)
+    sums = np.bincount(history.items, fading, minlength=len(history.item_ids))
+    return sums.astype(np.float32).astype(np.float64)

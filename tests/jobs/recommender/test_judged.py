@@ -87,13 +87,9 @@ def test_only_taken_candidates_are_kept_and_sizes_are_those_of_all(tmp_path: Pat
         cutoffs=(1, 2),
     )
     sizes = {stage: channel.size for stage, channel in judged.recall.items()}
-    assert sizes == {"candidates": 3, "als": 7, "trending": 1, "content": 0}
-    assert {stage: channel.found for stage, channel in judged.recall.items()} == {
-        "candidates": [["b"]],
-        "als": [["b"]],
-        "trending": [[]],
-        "content": [[]],
-    }
+    assert sizes == {"candidates": 3} | dict.fromkeys(CHANNELS, 0) | {"als": 7, "trending": 1}
+    found = {stage: channel.found for stage, channel in judged.recall.items()}
+    assert found == dict.fromkeys(CHANNELS, [[]]) | {"candidates": [["b"]], "als": [["b"]]}
     assert judged.lists["candidates"] == [["a"]]
     assert judged.lists["trending"] == [["c"]]
     assert judged.covered["candidates", 2] == (1, 1)
