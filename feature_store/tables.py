@@ -161,6 +161,22 @@ PAIR_FEATURES = (
 )
 
 
+METRICS = (
+    "ndcg_at_k",
+    "recall_at_k",
+    "hit_rate_at_k",
+    "mrr_at_k",
+    "candidate_recall_at_n",
+    "candidate_recall_gain_at_n",
+    "item_coverage",
+    "novelty",
+    "popularity_bias",
+    "intra_list_diversity",
+    "miscalibration",
+    "taken_share_in_decile",
+)
+
+
 def _joined(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Columns as an as-of join gives them: null where nothing was known yet."""
     return tuple(replace(column, nullable=True) for column in columns)
@@ -442,28 +458,36 @@ _ALL = (
         (
             Column("evaluated_ds", DAY, "night whose lists were evaluated"),
             Column("stage", TEXT, "ranker, candidates, or the name of a channel"),
+            Column("metric", TEXT, "what was measured; docs/protocol.md says how", values=METRICS),
+            Column("k", INTEGER, "cut-off; of taken_share_in_decile the decile, 10 is the best", minimum=1),
             Column(
-                "metric",
+                "slice",
                 TEXT,
-                "what was measured",
+                "items that count as relevant, or users the mean is over",
                 values=(
-                    "ndcg_at_k",
-                    "recall_at_k",
-                    "hit_rate_at_k",
-                    "candidate_recall_at_n",
-                    "candidate_recall_gain_at_n",
-                    "item_coverage",
+                    "all",
+                    "warm_item",
+                    "cold_item",
+                    "head",
+                    "tail",
+                    "active_user",
+                    "occasional_user",
+                    "new_user",
                 ),
             ),
-            Column("k", INTEGER, "cut-off", minimum=1),
-            Column("compared_to", TEXT, "stage the value is the paired difference to, else empty"),
-            Column("value", NUMBER, "mean over users, or of their differences", False, -1, 1),
-            Column("low", NUMBER, "lower end of the 95% bootstrap interval", True, -1, 1),
-            Column("high", NUMBER, "upper end of the 95% bootstrap interval", True, -1, 1),
+            Column(
+                "compared_to",
+                TEXT,
+                "stage the value is the paired difference to, or `earlier night`, else empty",
+            ),
+            Column("compared_ds", DAY, "the earlier night, else null", nullable=True),
+            Column("value", NUMBER, "mean over users, or of their differences", False, -64, 64),
+            Column("low", NUMBER, "lower end of the 95% bootstrap interval", True, -64, 64),
+            Column("high", NUMBER, "upper end of the 95% bootstrap interval", True, -64, 64),
             _count("users", "users the mean was taken over"),
             Column("horizon_days", INTEGER, "days of events after the night that were looked at", minimum=1),
         ),
-        ("evaluated_ds", "stage", "metric", "k", "compared_to"),
+        ("evaluated_ds", "stage", "metric", "k", "compared_to", "slice"),
     ),
 )
 

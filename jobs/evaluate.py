@@ -1,10 +1,12 @@
 """evaluate: an earlier night's lists -> evaluations, report.html.
 
 Full ranking: a list competes against the whole catalogue, whatever it leaves out is missed. Items the user
-had taken before count neither for nor against. Only users who took something new have a value.
+had taken before count neither for nor against, unless recall.repeats. Only users who took something that
+counts have a value. docs/protocol.md says how.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,114 +14,155 @@ import numpy as np
 import pyarrow as pa
 
 from feature_store.freshness import stale
-from feature_store.partitions import POINTER, Partition, Store
+from feature_store.partitions import POINTER, Partition, Store, read
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.night import Night, end_of
-from jobs.recommender import metrics
-from jobs.recommender.judged import MERGED, Channel, Judged, judge
+from jobs.recommender import slices
+from jobs.recommender.intervals import Bootstrap, Interval
+from jobs.recommender.judged import Judged, Terms, judging
+from jobs.recommender.list_qualities import known_of
+from jobs.recommender.measures import DECILES, LIST_METRICS, QUALITIES, Key, Measures
+from jobs.recommender.published_values import EARLIER, PublishedValues, differences
 from jobs.report.page import report_path, write
 from jobs.step import Input, Job
 
-LIST_METRICS = {
-    "ndcg_at_k": metrics.ndcg_at_k,
-    "recall_at_k": metrics.recall_at_k,
-    "hit_rate_at_k": metrics.hit_rate_at_k,
-}
 Row = dict[str, Any]
-# stage, metric, cut-off, and the stage it is a difference to
-Key = tuple[str, str, int, str]
+# What lists are compared with: those of about so many days before.
+A_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Due:
+    """The partitions of a night that is to be judged."""
+
+    lists: Partition
+    candidates: Partition
+    items: Partition
+    embeddings: Partition | None
 
 
 def run(night: Night) -> None:
     """Judge the newest night whose horizon is over, and write its metrics; say which tables are stale."""
     for behind in stale(night.store, night.ds, leaving_out=JOB.outputs):
         night.note(str(behind))
-    partitions = _due(night)
+    due = _due(night)
     horizon_days = night.settings.evaluate.horizon_days
-    if partitions is None:
+    if due is None:
         night.note(
             f"nothing to evaluate as of {night.ds}: no night with recommendations is "
             f"{horizon_days} days older"
         )
         night.write("evaluations", _table([], {}))
         return
-    lists, candidates, catalogue_size = partitions
-    cutoffs = night.settings.evaluate.cutoffs
-    judged = judge(night.files("interactions"), lists, candidates, horizon_days, cutoffs)
-    rows = _coverage_rows(judged, catalogue_size) + (_measured(judged, cutoffs) if judged.relevant else [])
-    same = {"evaluated_ds": lists.ds, "horizon_days": horizon_days}
-    night.write("evaluations", _table(rows, same | {"input_max_event_time": judged.newest_event}))
-    night.count(users_evaluated=len(judged.relevant))
+    rows, values, newest = _judged(night, due)
+    rows += _against_earlier(night, due.lists, values)
+    same = {"evaluated_ds": due.lists.ds, "horizon_days": horizon_days}
+    night.write("evaluations", _table(rows, same | {"input_max_event_time": newest}))
+    night.count(users_evaluated=len(values.user_ids))
 
 
-def _due(night: Night) -> tuple[Partition, Partition, int] | None:
-    """Lists, candidates and catalogue size of the newest night whose horizon ended before this one."""
+def _due(night: Night) -> Due | None:
+    """The newest night with lists, candidates and a catalogue whose horizon ended before this one."""
     horizon = timedelta(days=night.settings.evaluate.horizon_days)
-    candidates = {p.ds: p for p in night.earlier("candidates")}
-    catalogues = {p.ds: p.manifest["rows"]["written"] for p in night.earlier("items")}
+    tables = ("candidates", "items", "item_embeddings")
+    found = {table: {p.ds: p for p in night.earlier(table)} for table in tables}
     for lists in reversed(night.earlier("recommendations")):
-        over = end_of(lists.ds) + horizon <= night.as_of
-        if over and lists.ds in candidates and lists.ds in catalogues:
-            return lists, candidates[lists.ds], catalogues[lists.ds]
+        candidates, items, embeddings = (found[table].get(lists.ds) for table in tables)
+        if end_of(lists.ds) + horizon <= night.as_of and candidates and items:
+            return Due(lists, candidates, items, embeddings)
     return None
 
 
-def _coverage_rows(judged: Judged, catalogue_size: int) -> list[Row]:
-    rows = []
-    for (stage, k), (items, users) in judged.covered.items():
-        share = items / catalogue_size if catalogue_size else 0.0
-        rows.append(_row(stage, "item_coverage", k, "", metrics.Interval(share, np.nan, np.nan), users))
+def _terms(night: Night) -> Terms:
+    settings = night.settings
+    longest = max(settings.evaluate.cutoffs)
+    return Terms(settings.evaluate.horizon_days, longest, settings.recall.repeats)
+
+
+def _judged(night: Night, due: Due) -> tuple[list[Row], PublishedValues, Any]:
+    """Every row about the night itself, the published lists' values by user, and the newest event read."""
+    terms, cutoffs = _terms(night), night.settings.evaluate.cutoffs
+    events, candidates, items = night.files("interactions"), due.candidates.files, due.items.files
+    with judging(events, due.lists, candidates, items, terms) as judged:
+        measures = _measures(night, due, judged)
+        sample, values = Bootstrap(measures.keys), PublishedValues(cutoffs)
+        with night.progress(judged.users, "evaluate", "user") as progress:
+            for block in judged.blocks():
+                sample.add(*measures.of(block))
+                values.add(block, judged.published)
+                progress.update(len(block.user_ids))
+        rows = _coverage_rows(judged, cutoffs)
+        return rows + _measured(sample, measures), values, judged.newest_event
+
+
+def _measures(night: Night, due: Due, judged: Judged) -> Measures:
+    few = night.settings.cold_start.max_events
+    embeddings = read(
+        "item_embeddings",
+        due.embeddings.files if due.embeddings else [],
+        ["item_id", "embedding", "model_id"],
+    )
+    return Measures(
+        stages=judged.stages,
+        cutoffs=night.settings.evaluate.cutoffs,
+        candidates=judged.candidates_a_user(),
+        of_item=slices.of_items(judged.items.events, few),
+        qualities=known_of(
+            judged.items, read("items", due.items.files, ["item_id", "categories"]), embeddings
+        ),
+        usual_events=judged.usual_events,
+        new_events=few,
+        bounds=judged.score_bounds(DECILES),
+    )
+
+
+def _coverage_rows(judged: Judged, cutoffs: Sequence[int]) -> list[Row]:
+    size, rows = int(judged.items.listed.sum()), []
+    for stage in judged.stages:
+        for k in cutoffs:
+            items, users = judged.covered(stage, k)
+            if users:
+                share = Interval(items / size if size else 0.0, np.nan, np.nan)
+                rows.append(_row(Key(stage, "item_coverage", k), "", share, users))
     return rows
 
 
-def _measured(judged: Judged, cutoffs: Sequence[int]) -> list[Row]:
-    """Every measure taken user by user, with intervals over the same resamples of the users."""
-    measures = _list_measures(judged, cutoffs) | _recall_measures(judged)
-    intervals = metrics.bootstrap_together(list(measures.values()))
-    users = len(judged.relevant)
-    return [_row(*key, interval, users) for key, interval in zip(measures, intervals, strict=True)]
-
-
-def _list_measures(judged: Judged, cutoffs: Sequence[int]) -> dict[Key, metrics.PerUser]:
-    """Every stage by itself, and what was published minus every other stage, user by user."""
-    found: dict[Key, metrics.PerUser] = {}
-    for metric, measure in LIST_METRICS.items():
-        for k in cutoffs:
-            values = {stage: measure(lists, judged.relevant, k) for stage, lists in judged.lists.items()}
-            published, *others = values
-            found |= {(stage, metric, k, ""): value for stage, value in values.items()}
-            found |= {(published, metric, k, other): values[published] - values[other] for other in others}
-    return found
-
-
-def _recall_measures(judged: Judged) -> dict[Key, metrics.PerUser]:
-    """Candidate recall merged and of each channel, and what each channel alone brought in."""
-    found: dict[Key, metrics.PerUser] = {}
-    for stage, channel in judged.recall.items():
-        if not channel.size:
+def _measured(sample: Bootstrap, measures: Measures) -> list[Row]:
+    """Every measure, and what was published minus every other stage over the same users."""
+    rows = [_row(key, "", sample.mean(key), sample.users(key)) for key in measures.keys if sample.users(key)]
+    published, *others = measures.stages
+    for key in measures.keys:
+        if key.stage != published or key.metric not in (*LIST_METRICS, *QUALITIES):
             continue
-        share = metrics.candidate_recall_at_n(channel.found, judged.relevant, channel.size)
-        found[stage, "candidate_recall_at_n", channel.size, ""] = share
-        if stage != MERGED:
-            others = [other for name, other in judged.recall.items() if name not in (MERGED, stage)]
-            gain = metrics.candidate_recall_at_n(_only_here(channel, others), judged.relevant, channel.size)
-            found[stage, "candidate_recall_gain_at_n", channel.size, ""] = gain
-    return found
+        for other in others:
+            theirs = key._replace(stage=other)
+            if sample.users(key) and sample.users(theirs):
+                rows.append(_row(key, other, sample.difference(key, theirs), sample.users(key)))
+    return rows
 
 
-def _only_here(channel: Channel, others: Sequence[Channel]) -> list[list[str]]:
-    """Each user's finds that no other channel proposed."""
-    users = range(len(channel.found))
-    elsewhere = [set().union(*(other.found[i] for other in others)) for i in users]
-    pairs = zip(channel.found, elsewhere, strict=True)
-    return [[item for item in items if item not in found] for items, found in pairs]
+def _against_earlier(night: Night, lists: Partition, values: PublishedValues) -> list[Row]:
+    """The published lists minus those of about a week before, each judged by its own days."""
+    earlier = [p for p in night.earlier("recommendations") if p.ds < lists.ds]
+    if not earlier or not len(values.user_ids):
+        return []
+    # Of two that are as near, the older.
+    then = min(earlier, key=lambda p: (abs(p.ds - (lists.ds - A_WEEK)), p.ds))
+    items = next((p.files for p in night.earlier("items") if p.ds == then.ds), [])
+    theirs = PublishedValues(values.cutoffs)
+    with judging(night.files("interactions"), then, [], items, _terms(night)) as judged:
+        for block in judged.blocks():
+            theirs.add(block, judged.published)
+    found = differences(values, theirs)
+    return [_row(key, EARLIER, *row) | {"compared_ds": then.ds} for key, row in found.items()]
 
 
-def _row(stage: str, metric: str, k: int, compared_to: str, interval: metrics.Interval, users: int) -> Row:
+def _row(key: Key, compared_to: str, interval: Interval, users: int) -> Row:
     low, high = (None if np.isnan(end) else end for end in interval[1:])
-    row: Row = {"stage": stage, "metric": metric, "k": k, "compared_to": compared_to}
-    return row | {"value": interval.mean, "low": low, "high": high, "users": users}
+    row: Row = {"stage": key.stage, "metric": key.metric, "k": key.k, "slice": key.slice}
+    ends = {"value": interval.mean, "low": low, "high": high}
+    return row | ends | {"compared_to": compared_to, "compared_ds": None, "users": users}
 
 
 def _table(rows: Sequence[Row], same: Row) -> pa.Table:
@@ -145,9 +188,10 @@ JOB = Job(
         Input("recommendations", earlier=True),
         Input("candidates", earlier=True),
         Input("items", earlier=True),
+        Input("item_embeddings", earlier=True),
     ),
     outputs=("evaluations",),
     run=run,
-    settings=("evaluate", "report"),
+    settings=("evaluate", "report", "cold_start", "recall"),
     after=report,
 )

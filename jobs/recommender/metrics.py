@@ -1,51 +1,103 @@
-"""Ranking metrics, one value a user, and the intervals that say how far to trust their mean.
+"""Ranking metrics, one value a user.
 
 Every metric takes lists that are already in order, so ties are settled before anything is measured. Gains are
 binary; a repeated item counts once, at its first place. A user without a relevant item has no value: NaN.
+A metric has two forms: over lists of ids (`ndcg_at_k`), and over `hits` (`ndcg`): which places are relevant,
+shape (users, places), with `wanted`, how many relevant items each user has, shape (users,).
 """
 
 from collections.abc import Sequence, Set, Sized
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+# What says how far to trust a metric's mean stands beside it.
+from jobs.recommender.intervals import Interval, PerUser, bootstrap, paired_bootstrap
+
+__all__ = [
+    "Interval",
+    "PerUser",
+    "bootstrap",
+    "candidate_recall_at_n",
+    "hit_rate",
+    "hit_rate_at_k",
+    "item_coverage",
+    "mrr",
+    "mrr_at_k",
+    "ndcg",
+    "ndcg_at_k",
+    "paired_bootstrap",
+    "precision",
+    "precision_at_k",
+    "recall",
+    "recall_at_k",
+]
+
 Lists = Sequence[Sequence[str]]
 Relevant = Sequence[Set[str]]
-PerUser = NDArray[np.float64]
-
-# Random draws held in memory at once while resampling.
-_DRAWS = 4_000_000
+Hits = NDArray[np.bool_]
+Wanted = NDArray[np.int64]
 
 
-class Interval(NamedTuple):
-    """A mean over users with the interval that resampling users gives it."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
+def ndcg(hits: Hits, wanted: Wanted, k: int) -> PerUser:
     """Normalised discounted cumulative gain of each user's first k items: shape (users,), 0 to 1.
 
     The ideal list holds min(k, relevant items) hits. Source: Järvelin and Kekäläinen, 2002.
     """
     discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(_sizes(relevant), k)]
-    return _ratio(_hits(recommended, relevant, k) @ discount, ideal)
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(wanted, k)]
+    places = hits[:, :k]
+    return _ratio(places @ discount[: places.shape[1]], ideal)
+
+
+def recall(hits: Hits, wanted: Wanted, k: int) -> PerUser:
+    """Share of each user's relevant items among the first k: shape (users,), 0 to 1."""
+    return _ratio(hits[:, :k].sum(axis=1).astype(float), wanted)
+
+
+def precision(hits: Hits, wanted: Wanted, k: int) -> PerUser:
+    """Share of the first k places that are relevant, empty places counting as not: shape (users,), 0 to 1."""
+    return np.where(wanted > 0, hits[:, :k].sum(axis=1) / k, np.nan)
+
+
+def hit_rate(hits: Hits, wanted: Wanted, k: int) -> PerUser:
+    """1 for each user with a relevant item among the first k, else 0: shape (users,)."""
+    return np.where(wanted > 0, hits[:, :k].any(axis=1).astype(float), np.nan)
+
+
+def mrr(hits: Hits, wanted: Wanted, k: int) -> PerUser:
+    """1 / the place of the first relevant item, 0 where none is among the first k: shape (users,)."""
+    places = hits[:, :k]
+    if not places.shape[1]:
+        return np.where(wanted > 0, 0.0, np.nan)
+    found = places.any(axis=1) / (places.argmax(axis=1) + 1.0)
+    return np.where(wanted > 0, found, np.nan)
+
+
+def ndcg_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
+    """`ndcg` over lists of ids."""
+    return ndcg(_hits(recommended, relevant, k), _sizes(relevant), k)
 
 
 def recall_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
-    """Share of each user's relevant items among the first k: shape (users,), 0 to 1."""
-    return _ratio(_hits(recommended, relevant, k).sum(axis=1).astype(float), _sizes(relevant))
+    """`recall` over lists of ids."""
+    return recall(_hits(recommended, relevant, k), _sizes(relevant), k)
+
+
+def precision_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
+    """`precision` over lists of ids."""
+    return precision(_hits(recommended, relevant, k), _sizes(relevant), k)
 
 
 def hit_rate_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
-    """1 for each user with a relevant item among the first k, else 0: shape (users,)."""
-    found = _hits(recommended, relevant, k).any(axis=1).astype(float)
-    return np.where(_sizes(relevant) > 0, found, np.nan)
+    """`hit_rate` over lists of ids."""
+    return hit_rate(_hits(recommended, relevant, k), _sizes(relevant), k)
+
+
+def mrr_at_k(recommended: Lists, relevant: Relevant, k: int) -> PerUser:
+    """`mrr` over lists of ids."""
+    return mrr(_hits(recommended, relevant, k), _sizes(relevant), k)
 
 
 def candidate_recall_at_n(candidates: Lists, relevant: Relevant, n: int) -> PerUser:
@@ -60,65 +112,7 @@ def item_coverage(recommended: Lists, catalogue_size: int, k: int) -> float:
     return len({item for items in recommended for item in items[:k]}) / catalogue_size
 
 
-def bootstrap(values: PerUser, seed: int = 0, resamples: int = 1000, level: float = 0.95) -> Interval:
-    """Mean over users with its percentile bootstrap interval; users without a value (NaN) are left out.
-
-    Without users all three are NaN; with one user the interval is that one value. Source: Efron, 1979.
-    """
-    values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(np.nan, np.nan, np.nan)
-    generator = np.random.default_rng(seed)
-    block = max(1, _DRAWS // len(values))
-    means = np.empty(resamples)
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        means[start : start + rows] = values[generator.integers(0, len(values), (rows, len(values)))].mean(
-            axis=1
-        )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def paired_bootstrap(
-    ours: PerUser, theirs: PerUser, seed: int = 0, resamples: int = 1000, level: float = 0.95
-) -> Interval:
-    """Mean of (ours - theirs) over the same users with its interval; the two differ when it excludes zero."""
-    if len(ours) != len(theirs):
-        raise ValueError(f"paired values must be of the same users, got {len(ours)} and {len(theirs)}")
-    return bootstrap(np.asarray(ours) - np.asarray(theirs), seed, resamples, level)
-
-
-def bootstrap_together(
-    columns: Sequence[PerUser], seed: int = 0, resamples: int = 1000, level: float = 0.95
-) -> list[Interval]:
-    """`bootstrap` of several measures of the same users, all from the same resamples of them.
-
-    Every measure must have a value for every user. One draw serves all, so many measures cost little more
-    than one, and a column may be a difference of two others.
-    """
-    values = np.column_stack(list(columns)) if columns else np.empty((0, 0))
-    users = len(values)
-    if np.isnan(values).any():
-        raise ValueError("a user without a value cannot be resampled together with others")
-    if not users:
-        return [Interval(np.nan, np.nan, np.nan)] * len(columns)
-    generator = np.random.default_rng(seed)
-    block = max(1, _DRAWS // users)
-    means = np.empty((resamples, values.shape[1]))
-    for start in range(0, resamples, block):
-        drawn = generator.integers(0, users, (min(block, resamples - start), users))
-        times = np.stack([np.bincount(row, minlength=users) for row in drawn])
-        means[start : start + len(drawn)] = times.astype(float) @ values / users
-    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0).T
-    return [
-        Interval(float(mean), float(low), float(high))
-        for mean, (low, high) in zip(values.mean(axis=0), ends, strict=True)
-    ]
-
-
-def _sizes(collections: Sequence[Sized]) -> NDArray[np.int64]:
+def _sizes(collections: Sequence[Sized]) -> Wanted:
     return np.fromiter((len(items) for items in collections), dtype=np.int64, count=len(collections))
 
 
@@ -126,7 +120,7 @@ def _ratio(gained: PerUser, possible: NDArray[np.float64] | NDArray[np.int64]) -
     return np.divide(gained, possible, out=np.full(len(gained), np.nan), where=possible > 0)
 
 
-def _hits(recommended: Lists, relevant: Relevant, k: int) -> NDArray[np.bool_]:
+def _hits(recommended: Lists, relevant: Relevant, k: int) -> Hits:
     """Where the first k of each list are relevant: shape (users, k)."""
     if len(recommended) != len(relevant):
         raise ValueError(f"one list and one set a user, got {len(recommended)} and {len(relevant)}")

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from feature_store.partitions import Store, read
-from feature_store.tables import CHANNELS
+from feature_store.partitions import Store, read_leniently
+from feature_store.tables import CHANNELS, TABLES
+from jobs.recommender.published_values import EARLIER
+from jobs.recommender.slices import ALL
 
 HEADLINE = "ndcg_at_k"
 COLUMNS = (
@@ -19,13 +24,18 @@ COLUMNS = (
     "low",
     "high",
     "users",
+    "slice",
+    "compared_ds",
     "horizon_days",
 )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One metric of one stage, or its paired difference to the stage in `compared_to`."""
+    """One metric of one stage, or its difference to the stage in `compared_to`.
+
+    compared_ds: the night it is the difference to, where that is another one.
+    """
 
     stage: str
     metric: str
@@ -35,6 +45,13 @@ class Measure:
     low: float | None
     high: float | None
     users: int
+    slice: str = ALL
+    compared_ds: date | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int, str, str]:
+        """What sets it apart from the other measures of an evaluation."""
+        return self.stage, self.metric, self.k, self.compared_to, self.slice
 
 
 @dataclass(frozen=True)
@@ -46,10 +63,13 @@ class Evaluation:
     horizon_days: int
     measures: tuple[Measure, ...]
 
-    def find(self, stage: str, metric: str, k: int, compared_to: str = "") -> Measure | None:
-        """One measure, or None where it was not taken."""
-        wanted = (stage, metric, k, compared_to)
-        return next((m for m in self.measures if (m.stage, m.metric, m.k, m.compared_to) == wanted), None)
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str, int, str, str], Measure]:
+        return {measure.key: measure for measure in self.measures}
+
+    def find(self, stage: str, metric: str, k: int, compared_to: str = "", part: str = ALL) -> Measure | None:
+        """One measure of a slice, or None where it was not taken."""
+        return self._by_key.get((stage, metric, k, compared_to, part))
 
     @property
     def published(self) -> str:
@@ -86,6 +106,11 @@ class Evaluation:
         return None if best is None else self.find(self.published, HEADLINE, self.k, best.stage)
 
     @property
+    def against_earlier(self) -> Measure | None:
+        """The published lists against those of an earlier night, where there was one."""
+        return self.find(self.published, HEADLINE, self.k, EARLIER)
+
+    @property
     def users(self) -> int:
         """Users behind the headline metric."""
         measure = self.find(self.published, HEADLINE, self.k)
@@ -112,10 +137,17 @@ def evaluations(store: Store, until: date, nights: int = 60) -> list[Evaluation]
     """The newest evaluation of each evaluated night, oldest first, as far as published by `until`."""
     found: dict[date, Evaluation] = {}
     for partition in store.partitions("evaluations", until)[-nights:]:
-        evaluation = _evaluation(partition.ds, read("evaluations", partition.files, list(COLUMNS)))
+        evaluation = _evaluation(partition.ds, _rows(partition.files))
         if evaluation is not None:
             found[evaluation.evaluated_ds] = evaluation
     return [found[ds] for ds in sorted(found)]
+
+
+def _rows(files: list[Path]) -> pa.Table:
+    """Rows of one night; those of a night from before there were slices are about everything."""
+    schema = pa.schema([TABLES["evaluations"].schema.field(name) for name in COLUMNS])
+    rows = read_leniently(schema, files) if files else schema.empty_table()
+    return rows.set_column(COLUMNS.index("slice"), "slice", pc.fill_null(rows["slice"], ALL))
 
 
 def _evaluation(ds: date, rows: pa.Table) -> Evaluation | None:

@@ -84,6 +84,7 @@ def _with_a_job_that_looks_back(name):
         import pyarrow as pa
 
         row = {"evaluated_ds": night.ds, "stage": "s", "metric": "item_coverage", "k": 1, "compared_to": ""}
+        row |= {"slice": "all", "compared_ds": None}
         row |= {"value": 0.0, "low": None, "high": None, "users": len(night.earlier("user_profiles"))}
         rows = pa.Table.from_pylist([row | {"horizon_days": 1, "input_max_event_time": None}])
         night.write(

@@ -12,6 +12,7 @@ from feature_store.settings import Settings
 from feature_store.tables import CHANNELS
 from jobs.evaluate import JOB
 from jobs.night import end_of
+from jobs.recommender.measures import LIST_METRICS
 from jobs.step import execute
 
 LISTED, JUDGED = date(1998, 1, 10), date(1998, 1, 17)
@@ -82,12 +83,16 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
     return make_settings(EVALUATE__CUTOFFS="[1, 2]", EVALUATE__HORIZON_DAYS="7", TIME__MODE="simulated")
 
 
-def values(settings: Settings, ds: date = JUDGED) -> dict[tuple[str, str, int, str], Any]:
-    """What the evaluation of ds published: (stage, metric, k, compared_to) -> row."""
+def values(settings: Settings, ds: date = JUDGED, part: str = "all") -> dict[tuple[str, str, int, str], Any]:
+    """What the evaluation of ds published of a slice: (stage, metric, k, compared_to) -> row."""
     partition = Store(settings.data_root).published("evaluations", ds)
     assert partition is not None
     rows = read("evaluations", partition.files).to_pylist()
-    return {(row["stage"], row["metric"], row["k"], row["compared_to"]): row for row in rows}
+    return {
+        (row["stage"], row["metric"], row["k"], row["compared_to"]): row
+        for row in rows
+        if row["slice"] == part
+    }
 
 
 def test_metrics_are_those_computed_by_hand(publish: Publish, settings: Settings) -> None:
@@ -100,7 +105,8 @@ def test_metrics_are_those_computed_by_hand(publish: Publish, settings: Settings
     assert found["ranker", "hit_rate_at_k", 2, ""]["value"] == 0.5
     assert found["content", "ndcg_at_k", 1, ""]["value"] == 0.5
     assert found["candidates", "recall_at_k", 2, ""]["value"] == 0
-    assert {row["users"] for key, row in found.items() if key[1] != "item_coverage"} == {2}
+    assert found["ranker", "mrr_at_k", 2, ""]["value"] == 0.25
+    assert {row["users"] for key, row in found.items() if key[1] in LIST_METRICS} == {2}
     assert {row["evaluated_ds"] for row in found.values()} == {LISTED}
     assert {row["input_max_event_time"] for row in found.values()} == {AFTER[2]["event_time"]}
 
@@ -132,6 +138,76 @@ def test_coverage_counts_every_list_judged_or_not(publish: Publish, settings: Se
     execute(JOB, JUDGED, settings)
     row = values(settings)["ranker", "item_coverage", 2, ""]
     assert (row["value"], row["low"], row["users"]) == (3 / 5, None, 3)
+
+
+def test_what_lists_are_like_is_measured_beside_how_right_they_are(
+    publish: Publish, settings: Settings
+) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    found = values(settings)
+    # Three users before; b and c were taken by one of them each, as was a: (1 + 1) / (1 + 3) is one bit
+    assert found["ranker", "novelty", 2, ""]["value"] == pytest.approx(1)
+    # d was taken by nobody: two bits
+    assert found["content", "novelty", 1, ""]["value"] == pytest.approx(2)
+    assert ("ranker", "popularity_bias", 2, "") in found
+    # No categories, no vectors: neither calibration nor diversity can be measured.
+    assert not {"miscalibration", "intra_list_diversity"} & {key[1] for key in found}
+
+
+def test_diversity_is_by_vectors_where_the_night_has_them(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    vectors = [{"item_id": item, "embedding": [1.0, float(item == "c")], "model_id": "m"} for item in "abc"]
+    publish(settings, "embed", LISTED, {"item_embeddings": vectors, "user_embeddings": []})
+    execute(JOB, JUDGED, settings)
+    assert values(settings)["ranker", "intra_list_diversity", 2, ""]["value"] == pytest.approx(1 - 0.5**0.5)
+
+
+def test_slices_judge_by_their_own_items_and_users(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    cold = settings.cold_start.model_copy(update={"max_events": 0})
+    execute(JOB, JUDGED, settings.model_copy(update={"cold_start": cold}))
+    # c had an event before the night, d had none: u1 took a warm item, u2 a cold one.
+    warm, new = values(settings, part="warm_item"), values(settings, part="cold_item")
+    assert warm["ranker", "ndcg_at_k", 2, ""]["value"] == pytest.approx(1 / log2(3))
+    assert new["ranker", "ndcg_at_k", 2, ""]["value"] == 0
+    assert new["content", "hit_rate_at_k", 1, ""]["value"] == 1
+    assert new["content", "candidate_recall_at_n", 1, ""]["value"] == 1
+    assert {row["users"] for row in warm.values()} == {row["users"] for row in new.values()} == {1}
+    # Both had one event before, which is the usual number.
+    assert values(settings, part="active_user")["ranker", "hit_rate_at_k", 2, ""]["value"] == 0.5
+    assert values(settings, part="new_user") == {}
+
+
+def test_items_taken_again_count_where_repeats_do(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    again = settings.recall.model_copy(update={"repeats": True})
+    execute(JOB, JUDGED, settings.model_copy(update={"recall": again}))
+    # u1 took a and c, and c is on the list
+    found = values(settings)
+    assert found["ranker", "recall_at_k", 2, ""]["value"] == 0.25
+
+
+def test_how_often_items_are_taken_is_told_by_their_score(publish: Publish, settings: Settings) -> None:
+    publish_lists(publish, settings)
+    execute(JOB, JUDGED, settings)
+    found = values(settings).items()
+    deciles = {key[2]: row["value"] for key, row in found if key[1] == "taken_share_in_decile"}
+    # Scores are -1 and -2, of each user one: the hit of u1 is the worse of the two.
+    assert [deciles[k] for k in sorted(deciles)] == [0.5, 0.0]
+
+
+def test_published_lists_are_compared_with_those_of_a_week_before(
+    publish: Publish, settings: Settings
+) -> None:
+    publish_lists(publish, settings)
+    for days, lists in ((1, "ed"), (6, "da"), (20, "dd")):
+        earlier = LISTED - timedelta(days=days)
+        publish(settings, "recommend", earlier, {"recommendations": listed("u3", lists[:1])})
+    execute(JOB, JUDGED, settings)
+    row = values(settings)["ranker", "ndcg_at_k", 1, "earlier night"]
+    # u3 took c on the 9th, which the list of the 4th (6 days before the 10th) had not.
+    assert (row["value"], row["compared_ds"], row["users"]) == (0, LISTED - timedelta(days=6), 3)
 
 
 def test_a_night_younger_than_the_horizon_is_not_judged(publish: Publish, settings: Settings) -> None:

@@ -69,7 +69,15 @@ def settings(publish: Callable[..., None], make_settings: Callable[..., Settings
         "channels": ["als"],
         "stage": "candidates",
     }
-    measured = {"evaluated_ds": FIRST, "k": 10, "users": 40, "horizon_days": 7, "low": 0.05, "high": 0.2}
+    measured = {
+        "evaluated_ds": FIRST,
+        "slice": "all",
+        "k": 10,
+        "users": 40,
+        "horizon_days": 7,
+        "low": 0.05,
+        "high": 0.2,
+    }
     values = [
         {"stage": "candidates", "metric": "ndcg_at_k", "value": 0.15},
         {"stage": "als", "metric": "ndcg_at_k", "value": 0.1},
