@@ -10,7 +10,7 @@ run a date twice, is always safe.
 settings), 3 (a quality gate refused to publish) and 4 (the token budget is used up) are not tried again;
 anything else is, twice, with growing pauses.
 
-**One date at a time** (`max_active_runs=1`): `train_ranker` learns from the candidates, and `evaluate` judges
+**One date at a time** (`max_active_runs=1`): `build_training_set` joins the candidates, and `evaluate` judges
 the recommendations, that earlier dates published, so of two dates at once the later would not know what it
 finds. It is not `depends_on_past`, because a night that failed must not keep the next one from publishing.
 The backfill form has a *max active runs* of its own: leave it at 1, and the order forward.
@@ -61,7 +61,11 @@ with DAG(
         "build_features", "Spark SQL over windows: `lifetimes`, `item_features`, `user_features`."
     )
     fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
-    train_ranker = job("train_ranker", "Fits the ranker on a `training_set` joined as of each label's time.")
+    build_training_set = job(
+        "build_training_set", "Joins past lists with what was known at their time: `training_set`."
+    )
+    ablate = job("ablate", "Measures what each group of features is worth: `ablations`.")
+    train_ranker = job("train_ranker", "Fits the ranker on the groups that are worth it: `rankers`.")
     recommend = job("recommend", "Ranks the candidates of every active user: `recommendations`.")
     evaluate = job("evaluate", "Earlier recommendations against what came after: `evaluations`, the report.")
 
@@ -69,4 +73,4 @@ with DAG(
     profile_items >> embed
     [embed, profile_users] >> simulate_cold_start >> fit_recall
     [embed, profile_users] >> build_features
-    [build_features, fit_recall] >> train_ranker >> recommend >> evaluate
+    [build_features, fit_recall] >> build_training_set >> ablate >> train_ranker >> recommend >> evaluate

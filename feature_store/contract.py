@@ -27,13 +27,18 @@ REFUSALS = (
 )
 
 
+# What a ranker may learn from, by where it comes from; the GENERATED ones have to prove what they are worth.
+GROUPS = ("behaviour", "recall", "item_text", "user_text", "embeddings", "synthetic")
+GENERATED = ("item_text", "user_text", "embeddings", "synthetic")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its type, whether it may be null, what its values may be, and who made them.
 
     unit: what a number counts or measures, where its name does not say so. categorical: a text out of a
     vocabulary, so that the shares of its values mean something. ages: it grows by a day each day whatever
-    happens, so that its drift says nothing.
+    happens, so that its drift says nothing. group: of a feature, one of GROUPS.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Column:
     unit: str = ""
     categorical: bool = False
     ages: bool = False
+    group: str = "behaviour"
 
 
 @dataclass(frozen=True)

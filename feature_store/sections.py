@@ -153,15 +153,23 @@ class Recall(Section):
 class Ranker(Section):
     """LightGBM lambdarank and its training set."""
 
-    label_days: int = Field(ge=1)
+    windows: int = Field(ge=1)
     horizon_days: int = Field(ge=1)
+    groups: tuple[str, ...] = Field(min_length=1)
     min_groups: int = Field(ge=1)
+    valid_users: int = Field(ge=1)
     negatives_per_positive: int = Field(ge=1)
     num_leaves: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
     rounds: int = Field(ge=1)
     min_data_in_leaf: int = Field(ge=1)
     seed: int
+
+
+class Ablation(Section):
+    """The verdict on groups of features."""
+
+    worthwhile: float = Field(ge=0)
 
 
 class Recommend(Section):
@@ -358,6 +366,7 @@ class Settings(Section):
     cold_start: ColdStart
     recall: Recall
     ranker: Ranker
+    ablation: Ablation
     recommend: Recommend
     evaluate: Evaluate
     drift: Drift

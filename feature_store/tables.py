@@ -11,6 +11,7 @@ import pyarrow as pa
 from feature_store.contract import (
     DAY,
     FLAG,
+    GROUPS,
     INTEGER,
     NUMBER,
     NUMBERS,
@@ -48,9 +49,9 @@ def _llm(name: str, type_: pa.DataType, doc: str, max_length: int | None = None)
     return Column(name, type_, doc, max_length=max_length, from_model=True)
 
 
-def _generated(column: Column) -> Column:
-    """A column that would be another one with another model."""
-    return replace(column, from_model=True)
+def _generated(group: str, column: Column) -> Column:
+    """A feature that would be another one with another model."""
+    return replace(column, from_model=True, group=group)
 
 
 def _share(name: str, doc: str) -> Column:
@@ -90,7 +91,12 @@ ITEM_FEATURES = (
     _share("item_price_percentile_category", "the same within the item's most specific category"),
     Column("item_cold", FLAG, "at most cold_start.max_events events in all of history"),
     *_complete("item"),
-    Column("item_profile_present", FLAG, "whether the model's profile of the item was accepted"),
+    Column(
+        "item_profile_present",
+        FLAG,
+        "whether the model's profile of the item was accepted",
+        group="item_text",
+    ),
 )
 USER_FEATURES = (
     _count("user_events_count_7d", "events of the user in the last 7 days"),
@@ -113,9 +119,16 @@ USER_FEATURES = (
     ),
     Column("user_cold", FLAG, "at most cold_start.max_events events in all of history"),
     *_complete("user"),
-    Column("user_profile_present", FLAG, "whether the model's profile of the user was accepted"),
+    Column(
+        "user_profile_present",
+        FLAG,
+        "whether the model's profile of the user was accepted",
+        group="user_text",
+    ),
 )
 CHANNELS = ("als", "item_knn", "trending", "trending_category", "content", "repeat")
+# Channels that could not propose anything without the model; the others are of the group "recall".
+CHANNEL_GROUPS = {"content": "embeddings"}
 CHANNEL_COLUMNS = tuple(
     column
     for channel in CHANNELS
@@ -126,8 +139,15 @@ CHANNEL_COLUMNS = tuple(
             f"rank in the {channel} channel, null where it did not propose",
             True,
             1,
+            group=CHANNEL_GROUPS.get(channel, "recall"),
         ),
-        Column(f"{channel}_score", NUMBER, f"score of the {channel} channel", nullable=True),
+        Column(
+            f"{channel}_score",
+            NUMBER,
+            f"score of the {channel} channel",
+            nullable=True,
+            group=CHANNEL_GROUPS.get(channel, "recall"),
+        ),
     )
 )
 PAIR_FEATURES = (
@@ -140,22 +160,29 @@ PAIR_FEATURES = (
         True,
         0,
     ),
-    *map(
-        _generated,
-        (
-            _count("llm_pair_interests_overlap", "tags of the item that are interests of the user"),
-            _count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
-            _cosine(
-                "llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"
-            ),
-            _cosine(
-                "llm_pair_embedding_similarity_last",
-                "cosine of the item's vector and that of the user's last item",
-            ),
-            _cosine(
-                "llm_pair_embedding_similarity_top3",
-                "mean of the three largest cosines to the user's recent items",
-            ),
+    _generated(
+        "user_text", _count("llm_pair_interests_overlap", "tags of the item that are interests of the user")
+    ),
+    _generated(
+        "item_text",
+        _count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
+    ),
+    _generated(
+        "embeddings",
+        _cosine("llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"),
+    ),
+    _generated(
+        "embeddings",
+        _cosine(
+            "llm_pair_embedding_similarity_last",
+            "cosine of the item's vector and that of the user's last item",
+        ),
+    ),
+    _generated(
+        "embeddings",
+        _cosine(
+            "llm_pair_embedding_similarity_top3",
+            "mean of the three largest cosines to the user's recent items",
         ),
     ),
 )
@@ -399,16 +426,18 @@ _ALL = (
     ),
     Table(
         "training_set",
-        "train_ranker",
-        "Candidates of past nights joined with what was known at each label's time.",
+        "build_training_set",
+        "Lists of past nights with what was known when they were, labelled by what users then took.",
         (
             _user(),
             _item(),
-            Column("query_time", TIME, "time of the query: every feature was known at or before it"),
-            Column(
-                "label", INTEGER, "1 when the user took the item within the horizon", minimum=0, maximum=1
-            ),
+            Column("query_time", TIME, "when the list was known: every feature was known at or before it"),
+            Column("window", DAY, "night of the list: a label window begins with it"),
+            Column("label", INTEGER, "1 when the user took the item in the window", minimum=0, maximum=1),
             Column("label_time", TIME, "time of the event behind a positive label", nullable=True),
+            Column(
+                "relevant_count", INTEGER, "items the user took in the window, in the list or not", minimum=1
+            ),
             *CHANNEL_COLUMNS,
             *_joined(ITEM_FEATURES),
             *_joined(USER_FEATURES),
@@ -419,20 +448,72 @@ _ALL = (
         in_order=(("features_known_at", "query_time"), ("query_time", "label_time"), ("query_time", "as_of")),
     ),
     Table(
+        "ablations",
+        "ablate",
+        "What each group of features is worth to the ranker, measured on the newest label window.",
+        (
+            Column("feature_group", TEXT, "group of features", values=GROUPS),
+            Column(
+                "variant",
+                TEXT,
+                "the group itself, its rows shuffled across entities, or TF-IDF in its place",
+                values=("group", "placebo", "control"),
+            ),
+            Column(
+                "compared_to",
+                TEXT,
+                "no such features, or TF-IDF in their place",
+                values=("without", "control"),
+            ),
+            Column("slice", TEXT, "items that count as relevant", values=("all", "cold", "tail")),
+            Column("window", DAY, "night of the lists, none of which any of the rankers has learnt from"),
+            _share("value", "NDCG@10 with the variant"),
+            _share("other", "NDCG@10 of what it is compared to"),
+            Column("lift", NUMBER, "value - other, mean over users", True, -1, 1),
+            Column("low", NUMBER, "lower end of the 95% paired bootstrap interval", True, -1, 1),
+            Column("high", NUMBER, "upper end of the 95% paired bootstrap interval", True, -1, 1),
+            _count("users", "users the means were taken over"),
+            _count("tokens", "tokens read and written for the group's rows as they were published"),
+            Column("seconds", NUMBER, "seconds the model took for them", minimum=0),
+            Column("cost", NUMBER, "price of the tokens (generation.price)", minimum=0),
+            Column("lift_per_million_tokens", NUMBER, "lift over tokens, null without tokens", nullable=True),
+            Column("verdict", TEXT, "of the group", values=("keep", "drop", "unsure")),
+            Column("reason", TEXT, "why, in a sentence"),
+        ),
+        ("feature_group", "variant", "compared_to", "slice"),
+    ),
+    Table(
         "rankers",
         "train_ranker",
         "The ranker of a night: one row, the model in LightGBM's own text format.",
         (
-            Column("status", TEXT, "trained, or fallback to recall scores", values=("trained", "fallback")),
-            Column("reason", TEXT, "why there is no ranker, else empty"),
-            Column("model_text", TEXT, "LightGBM model, empty for a fallback; it adds to the recall score"),
+            Column(
+                "status",
+                TEXT,
+                "trained tonight; kept: the one before was better; fallback to recall scores",
+                values=("trained", "kept", "fallback"),
+            ),
+            Column("reason", TEXT, "why there is no new ranker, else empty"),
+            Column("trained_ds", DAY, "night whose training made the model", nullable=True),
+            Column("model_text", TEXT, "LightGBM model, empty for a fallback; it adds to the margin"),
             Column("features", TEXTS, "feature names, in the model's order"),
+            Column("feature_groups", TEXTS, "groups the features are of"),
             Column("importances", NUMBERS, "total gain of each feature"),
+            Column("parameters", TEXT, "what the model was boosted with, a JSON object"),
+            Column("margin_channels", TEXTS, "channels whose places the score starts from"),
+            Column("margin_weights", NUMBERS, "weight of each of them"),
+            _count("windows", "label windows in the training set"),
             _count("groups", "query groups in the training set"),
             _count("rows", "rows trained on"),
             _count("positives", "positive rows trained on"),
             _count("rounds", "boosting rounds kept"),
-            Column("valid_ndcg_at_10", NUMBER, "NDCG@10 on the newest label days", True, 0, 1),
+            _share(
+                "valid_ndcg_at_10", "NDCG@10 on the newest window, of a ranker that has not learnt from it"
+            ),
+            Column("champion_ds", DAY, "night of the ranker tonight's was compared with", nullable=True),
+            Column("challenger_lift", NUMBER, "NDCG@10 of tonight's minus the champion's", True, -1, 1),
+            Column("challenger_low", NUMBER, "lower end of its 95% interval", True, -1, 1),
+            Column("challenger_high", NUMBER, "upper end of its 95% interval", True, -1, 1),
         ),
         ("ds",),
     ),

@@ -28,6 +28,8 @@ CHAIN = (
     "simulate_cold_start",
     "build_features",
     "fit_recall",
+    "build_training_set",
+    "ablate",
     "train_ranker",
     "recommend",
     "evaluate",

@@ -75,11 +75,12 @@ def collect(store: Store, settings: Settings, dry_run: bool = False) -> Summary:
 
 def check_retention(settings: Settings) -> None:
     """Refuse to forget partitions that training and evaluation join by their dates."""
-    least = max(settings.ranker.label_days, settings.evaluate.horizon_days) + 1
+    ranker = settings.ranker
+    least = max(ranker.windows * ranker.horizon_days, settings.evaluate.horizon_days) + 1
     if 0 < settings.retention.days < least:
         raise SettingsError(
-            f"setting retention.days: {settings.retention.days} is too few: ranker.label_days and "
-            f"evaluate.horizon_days reach {least - 1} days back; set it to 0 (for ever) or at least {least}"
+            f"setting retention.days: {settings.retention.days} is too few: ranker.windows * horizon_days "
+            f"and evaluate.horizon_days reach {least - 1} days back; set it to 0 (for ever) or to {least}"
         )
 
 

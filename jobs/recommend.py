@@ -50,7 +50,7 @@ def _scorer(night: Night) -> Scorer | None:
     if row["status"] == "fallback":
         night.note(f"recommend: {row['reason']}")
         return None
-    return Scorer(row["model_text"], row["features"], f"the ranker of {night.ds}")
+    return Scorer.stored(row, f"the ranker of {night.ds}")
 
 
 def _best_of_each_file(night: Night, scorer: Scorer | None, history: History, top: int) -> Iterator[pa.Table]:

@@ -1,72 +1,115 @@
-"""train_ranker: past candidates and what was taken of them -> the training set and the ranker.
+"""train_ranker: the training set -> tonight's ranker, unless the one before does better.
 
 With too little history to learn from there is no ranker: the row says so, and recall scores order the lists.
 """
 
+import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_store.partitions import read
 from feature_store.tables import TABLES
-from jobs import training_set
 from jobs.night import Night
-from jobs.recommender import ranker
-from jobs.step import Job
+from jobs.recommender import champion, ranker
+from jobs.recommender.groups import chosen, features_of
+from jobs.recommender.queries import Queries, ndcg_at_k, queries
+from jobs.step import Input, Job
+
+NO_RANKER: dict[str, Any] = {
+    "status": "fallback",
+    "trained_ds": None,
+    "model_text": "",
+    "features": [],
+    "feature_groups": [],
+    "importances": [],
+    "parameters": "{}",
+    "margin_channels": [],
+    "margin_weights": [],
+    "rounds": 0,
+}
+NOT_COMPARED: dict[str, Any] = {
+    "champion_ds": None,
+    "challenger_lift": None,
+    "challenger_low": None,
+    "challenger_high": None,
+}
 
 
 def run(night: Night) -> None:
-    """Stage training_set and the one row of rankers."""
-    if night.earlier("candidates"):
-        training_set.build(night)
-    else:
-        # Nothing to join, and starting Spark to find that out takes longer than all the rest.
-        night.write("training_set", TABLES["training_set"].schema.empty_table())
-    rows = read("training_set", night.staged_files("training_set"))
-    found = ranker.queries(rows)
+    """Stage the one row of rankers."""
+    found = queries(night.read("training_set"))
+    learnt = found.instructive()
     settings = night.settings.ranker
+    night.count(selected=len(found.labels))
     row: dict[str, Any] = {
-        "features": list(ranker.FEATURES),
-        "groups": len(found.sizes),
-        "rows": len(found.labels),
-        "positives": int(found.labels.sum()),
-        "input_max_event_time": pc.max(rows["input_max_event_time"]).as_py(),
+        "reason": "",
+        "windows": len(found.distinct_windows),
+        "groups": len(learnt.sizes),
+        "rows": len(learnt.labels),
+        "positives": int(learnt.labels.sum()),
+        "valid_ndcg_at_10": None,
+        "input_max_event_time": pc.max(found.rows["input_max_event_time"]).as_py(),
     }
-    if len(found.sizes) < settings.min_groups:
-        row |= _fallback(len(found.sizes), settings.min_groups)
-        night.note(f"train_ranker: {row['reason']}")
+    if len(learnt.sizes) < settings.min_groups:
+        row |= NO_RANKER | NOT_COMPARED | {"reason": _too_few(len(learnt.sizes), settings.min_groups)}
     else:
-        with night.progress(len(found.labels), "train_ranker", "row") as progress:
-            row |= _trained(ranker.fit(found, settings))
-            progress.update(len(found.labels))
-    night.count(selected=rows.num_rows)
+        with night.progress(3, "train_ranker", "model") as progress:
+            row |= _contest(night, found, row, progress.update)
+    if row["reason"]:
+        night.note(f"train_ranker: {row['reason']}")
     night.write("rankers", _table(row))
 
 
-def _trained(fitted: ranker.Fitted) -> dict[str, Any]:
-    return {
+def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> dict[str, Any]:
+    """Tonight's ranker, or the champion where that is better with confidence on a window new to both."""
+    groups = chosen(night.settings.ranker.groups, _verdicts(night))
+    features = features_of(groups)
+    trial = _trial(found, features, night.settings)
+    step(1)
+    judged = {} if trial is None else {"valid_ndcg_at_10": float(np.nanmean(trial))}
+    compared = champion.compare(night.earlier("rankers"), found.where(found.newest), trial)
+    step(1)
+    if compared is not None and compared.stays:
+        kept = {name: compared.row[name] for name in (*NO_RANKER, "feature_groups") if name != "status"}
+        return kept | judged | compared.columns() | {"status": "kept", "reason": compared.reason}
+    fitted = ranker.fit(found, features, night.settings.ranker)
+    step(1)
+    new = {
         "status": "trained",
-        "reason": "",
+        "trained_ds": night.ds,
         "model_text": fitted.model_text,
+        "features": list(features),
+        "feature_groups": list(groups),
         "importances": fitted.importances,
+        "parameters": json.dumps(ranker.tuned(night.settings.ranker)),
+        "margin_channels": list(fitted.weights),
+        "margin_weights": list(fitted.weights.values()),
         "rounds": fitted.rounds,
-        "valid_ndcg_at_10": fitted.valid_ndcg_at_10,
     }
+    return new | judged | (NOT_COMPARED if compared is None else compared.columns())
 
 
-def _fallback(groups: int, needed: int) -> dict[str, Any]:
-    return {
-        "status": "fallback",
-        "reason": (
-            f"{groups} earlier queries have both taken and untaken candidates and a ranker needs {needed} "
-            "(ranker.min_groups), so recall scores order the lists"
-        ),
-        "model_text": "",
-        "importances": [],
-        "rounds": 0,
-        "valid_ndcg_at_10": None,
-    }
+def _trial(found: Queries, features: tuple[str, ...], settings: Any) -> Any:
+    """NDCG@10 by query of the newest window, of a ranker of the older ones; None without both."""
+    older, newest = found.where(~found.newest), found.where(found.newest)
+    if len(older.instructive().sizes) < settings.ranker.min_groups:
+        return None
+    fitted = ranker.fit(older, features, settings.ranker)
+    return ndcg_at_k(newest, ranker.Scorer.of(fitted).ordering(newest.rows))
+
+
+def _verdicts(night: Night) -> dict[str, str]:
+    rows = night.read("ablations", ["feature_group", "verdict"]).to_pylist()
+    return {row["feature_group"]: row["verdict"] for row in rows}
+
+
+def _too_few(groups: int, needed: int) -> str:
+    return (
+        f"{groups} earlier lists have both taken and untaken candidates and a ranker needs {needed} "
+        "(ranker.min_groups), so recall scores order the lists"
+    )
 
 
 def _table(row: dict[str, Any]) -> pa.Table:
@@ -76,9 +119,9 @@ def _table(row: dict[str, Any]) -> pa.Table:
 
 JOB = Job(
     name="train_ranker",
-    summary="training set as of each label's time -> LightGBM ranker",
-    inputs=training_set.TRAINING_INPUTS,
-    outputs=("training_set", "rankers"),
+    summary="training set and verdicts -> LightGBM ranker",
+    inputs=(Input("training_set"), Input("ablations"), Input("rankers", earlier=True)),
+    outputs=("rankers",),
     run=run,
-    settings=("ranker", "spark"),
+    settings=("ranker",),
 )

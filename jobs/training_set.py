@@ -6,9 +6,9 @@ the partitions of the night itself.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_store import asof, spark
-from feature_store.partitions import read
+from feature_store.partitions import Partition
+from feature_store.sections import Ranker, Settings
 from feature_store.tables import TABLES
-from jobs.night import Night
+from jobs.night import Night, end_of
 from jobs.step import Input
 
 if TYPE_CHECKING:
@@ -26,48 +27,65 @@ if TYPE_CHECKING:
 
 FEATURES = ("item_features", "user_features", "item_embeddings", "user_embeddings")
 JOINED = ("candidates", *FEATURES)
-# What train_ranker and recommend list as their inputs.
+# What build_training_set and recommend list as their inputs.
 TRAINING_INPUTS = (Input("interactions"), *(Input(table, earlier=True) for table in JOINED))
 SCORING_INPUTS = tuple(Input(table) for table in JOINED)
 
 
-def build(night: Night) -> None:
-    """Stage `training_set`: candidates of earlier nights, labelled by what happened before as_of.
+def windows(nights: Sequence[Partition], as_of: datetime, settings: Ranker) -> list[Partition]:
+    """The nights whose lists are learnt from, oldest first: at most ranker.windows of them.
 
-    A query is a user's first event of a day within ranker.label_days before as_of. Its candidates and every
-    feature are the newest rows known at the query's time, whatever their ds, and null where nothing was
-    known. Labels are 1 for items the user took within ranker.horizon_days (and before as_of);
-    ranker.negatives_per_positive others are drawn for each. Without earlier candidates or positives the
-    table is empty.
+    The horizon of each is over by `as_of`, and they are ranker.horizon_days apart at least, the newest as new
+    as it can be.
     """
-    files = {table: [file for part in night.earlier(table) for file in part.files] for table in JOINED}
+    horizon = timedelta(days=settings.horizon_days)
+    found: list[Partition] = []
+    until = as_of
+    for night in reversed(nights):
+        if end_of(night.ds) + horizon <= until and len(found) < settings.windows:
+            found.append(night)
+            until = end_of(night.ds)
+    return found[::-1]
+
+
+def build(night: Night) -> None:
+    """Stage `training_set`: lists of earlier nights, labelled by what their users took after them.
+
+    A query is one list of a label window (see `windows`). Its features are the newest rows known when the
+    list was, whatever their ds, and null where nothing was known. Labels are 1 for items taken between then
+    and the end of the window; see transforms/training_pairs.sql for the rows that are kept. Without earlier
+    lists or positives the table is empty.
+    """
+    chosen = windows(night.earlier("candidates"), night.as_of, night.settings.ranker)
+    files = {table: [file for part in night.earlier(table) for file in part.files] for table in FEATURES}
+    files["candidates"] = [file for part in chosen for file in part.files]
     with spark.session(night.settings) as session:
         spark.views(session, files | {"interactions": night.files("interactions")})
-        pairs, counts = _label(session, night)
+        pairs, counts = _label(session, night.settings)
         rows = _with_features(session, pairs)
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
     night.wrote("training_set", written)
-    _report(night, counts)
-
-
-def _label(session: "SparkSession", night: Night) -> "tuple[DataFrame, dict[str, int]]":
-    """The labelled pairs of a training set, and the row of label_counts."""
-    ranker = night.settings.ranker
-    queries = spark.run_sql(
-        session,
-        "label_queries",
-        as_of=night.as_of,
-        label_days=ranker.label_days,
-        horizon_days=ranker.horizon_days,
+    night.count(selected=written)
+    night.note(
+        f"training_set: {written:,} rows of {len(chosen)} label windows; after {counts['answered']:,} of "
+        f"{counts['queries']:,} lists their user took something, {counts['positives']:,} items in all"
     )
-    lists = session.table("candidates").select("user_id", "known_at", "as_of").distinct()
-    list_ = asof.Side("list", lists, ("user_id",), TABLES["candidates"].ttl_days)
-    asof.join(queries, "query_time", [list_]).cache().createOrReplaceTempView("label_queries")
-    taken = spark.run_sql(session, "first_taken", as_of=night.as_of)
-    taken.cache().createOrReplaceTempView("first_taken")
+
+
+def _label(session: "SparkSession", settings: Settings) -> "tuple[DataFrame, dict[str, int]]":
+    """The labelled pairs of a training set, and the row of label_counts."""
+    ranker, repeats = settings.ranker, settings.recall.repeats
+    queries = spark.run_sql(session, "label_queries", horizon_days=ranker.horizon_days)
+    queries.cache().createOrReplaceTempView("label_queries")
+    spark.run_sql(session, "taken", repeats=repeats).cache().createOrReplaceTempView("taken")
     counts: dict[str, int] = spark.run_sql(session, "label_counts").first().asDict()
     pairs = spark.run_sql(
-        session, "training_pairs", seed=ranker.seed, negatives_per_positive=ranker.negatives_per_positive
+        session,
+        "training_pairs",
+        repeats=repeats,
+        seed=ranker.seed,
+        valid_users=ranker.valid_users,
+        negatives_per_positive=ranker.negatives_per_positive,
     )
     return pairs, counts
 
@@ -79,17 +97,6 @@ def _with_features(session: "SparkSession", pairs: "DataFrame") -> "DataFrame":
     ]
     asof.join(pairs, "query_time", sides).createOrReplaceTempView("pairs")
     return spark.run_sql(session, "pair_features")
-
-
-def _report(night: Night, counts: dict[str, int]) -> None:
-    rows = read("training_set", night.staged_files("training_set"), ["user_id", "query_time", "label_time"])
-    groups = rows.group_by(["user_id", "query_time"]).aggregate([]).num_rows
-    found = rows.num_rows - rows["label_time"].null_count
-    night.note(
-        f"training_set: {rows.num_rows:,} rows of {groups:,} queries; {counts['answered']:,} of "
-        f"{counts['queries']:,} queries had candidates known at their time, with {found:,} of the "
-        f"{counts['positives']:,} items taken after them"
-    )
 
 
 @contextmanager

@@ -1,20 +1,9 @@
--- label_counts: how many queries there are, for how many recall had candidates, and what it could have found.
+-- label_counts: how many lists there are, after how many the user took something, and how much.
 -- Grain    one row
--- Reads    label_queries (with `list`, null where no candidates were known), first_taken
-WITH queries AS (
-    SELECT
-        q.user_id,
-        q.query_time,
-        q.list IS NOT NULL AS answered,
-        count(t.item_id) AS positives
-    FROM label_queries AS q
-    LEFT JOIN first_taken AS t
-        ON t.user_id = q.user_id AND t.first_time >= q.query_time AND t.first_time < q.label_until
-    GROUP BY q.user_id, q.query_time, q.list
-)
-
+-- Reads    label_queries, taken
 SELECT
-    count(*) AS queries,
-    count_if(answered) AS answered,
-    coalesce(sum(CASE WHEN answered THEN positives END), 0) AS positives
-FROM queries
+    (SELECT count(*) FROM label_queries) AS queries,
+    count(DISTINCT user_id, query_time) AS answered,
+    count(*) AS positives
+FROM taken
+WHERE label_time IS NOT NULL

@@ -1,23 +1,49 @@
--- training_pairs: what recall would have shown at each query, with what then happened.
--- Grain    one row per query and candidate: every positive, and for each of them negatives_per_positive
---          negatives drawn by a hash (the same draw for the same seed, in any order of rows).
+-- training_pairs: what recall showed in each list, with what then happened.
+-- Grain    one row per query and candidate. Of the newest window every candidate of at most `valid_users` users
+--          who took something, found by recall or not: NDCG over them is the true one. Of older windows every
+--          positive, and for each of them negatives_per_positive negatives; a list without a positive teaches
+--          nothing and is left out. Users and negatives are drawn by a hash (the same draw for the same seed, in
+--          any order of rows).
 -- Keys     user_id, query_time, item_id
--- Reads    label_queries, each with `list`: known_at and as_of of the newest of the user's candidate lists that
---          was known at query_time (feature_store/asof.py); first_taken, candidates (all earlier nights)
--- Items taken before the query are left out, as recall leaves them out; queries without a positive among their
--- candidates teach nothing and are left out too.
-WITH shown AS (
+-- Reads    label_queries, taken, candidates (the nights of the label windows)
+-- Without `repeats` what was seen before the query is left out, as recall leaves it out: a list does not know of
+-- the hours between its night and the moment it is known.
+WITH answered AS (
     SELECT
+        user_id,
+        query_time,
+        count(*) AS relevant_count,
+        max(label_time) AS labels_max_event_time
+    FROM taken
+    WHERE label_time IS NOT NULL
+    GROUP BY user_id, query_time
+),
+
+queries AS (
+    SELECT
+        q.window,
+        a.*,
+        q.window = max(q.window) OVER () AS newest,
+        row_number() OVER (PARTITION BY q.window ORDER BY xxhash64(:seed, q.user_id), q.user_id) AS place
+    FROM label_queries AS q
+    INNER JOIN answered AS a ON a.user_id = q.user_id AND a.query_time = q.query_time
+),
+
+shown AS (
+    SELECT
+        q.window,
         q.query_time,
+        q.newest,
+        q.place,
+        q.relevant_count,
         c.* EXCEPT (score, rank, channels, ds, as_of, input_max_event_time, generated_at, known_at, run_id),
         c.known_at AS pair_known_at,
         greatest(c.input_max_event_time, q.labels_max_event_time) AS pair_max_event_time,
-        CASE WHEN t.first_time < q.label_until THEN t.first_time END AS label_time
-    FROM label_queries AS q
-    INNER JOIN candidates AS c
-        ON c.user_id = q.user_id AND c.known_at = q.list.known_at AND c.as_of = q.list.as_of
-    LEFT JOIN first_taken AS t ON t.user_id = c.user_id AND t.item_id = c.item_id
-    WHERE t.first_time IS NULL OR t.first_time >= q.query_time
+        t.label_time
+    FROM queries AS q
+    INNER JOIN candidates AS c ON c.user_id = q.user_id AND c.ds = q.window
+    LEFT JOIN taken AS t ON t.user_id = c.user_id AND t.query_time = q.query_time AND t.item_id = c.item_id
+    WHERE :repeats OR NOT coalesce(t.seen, FALSE)
 ),
 
 drawn AS (
@@ -32,7 +58,10 @@ drawn AS (
 )
 
 SELECT
-    * EXCEPT (positives, draw),
+    * EXCEPT (newest, place, positives, draw),
     CAST(label_time IS NOT NULL AS BIGINT) AS label
 FROM drawn
-WHERE positives > 0 AND (label_time IS NOT NULL OR draw <= positives * :negatives_per_positive)
+WHERE CASE
+    WHEN newest THEN place <= :valid_users
+    ELSE positives > 0 AND (label_time IS NOT NULL OR draw <= positives * :negatives_per_positive)
+END

@@ -1,0 +1,152 @@
+"""What a group of features is worth: rankers with it, without it, with a placebo and with a cheap control.
+
+All rankers learn from the older label windows for as many rounds, and are compared over the newest:
+
+    group     every feature, against all but the group's
+    placebo   the group's rows shuffled across entities: it must buy nothing, whatever its columns look like
+    control   TF-IDF of the source's own texts in the group's place (for groups made from texts)
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from feature_store.contract import GROUPS
+from feature_store.sections import Ranker
+from jobs.recommender import control, metrics, ranker
+from jobs.recommender.groups import FEATURES, GROUP_OF
+from jobs.recommender.metrics import Interval
+from jobs.recommender.queries import Mask, Queries, matrix, ndcg_at_k
+
+# Groups that are made from texts, so that TF-IDF could do their work.
+FROM_TEXT = ("item_text", "user_text", "embeddings")
+# Items that carry this share of the events are the head, the others the tail.
+HEAD = 0.8
+
+Values = dict[str, NDArray[np.float64]]
+
+
+class Comparison(NamedTuple):
+    """NDCG@10 of a variant and of what it is compared to, over the same users; slice: relevant items."""
+
+    variant: str
+    compared_to: str
+    slice: str
+    value: float
+    other: float
+    lift: Interval
+    users: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The columns a ranker may look at, and the rows it finds them in."""
+
+    features: tuple[str, ...]
+    rows: Queries
+
+
+def enough(found: Queries, settings: Ranker) -> str:
+    """Why nothing can be measured, empty if it can."""
+    windows = len(found.distinct_windows)
+    if windows < 2:
+        return f"there are {windows} label windows and a measurement needs 2"
+    for name, part in (("older windows", ~found.newest), ("newest window", found.newest)):
+        lists = len(found.where(part).instructive().sizes)
+        if lists < settings.min_groups:
+            return f"the {name} have {lists} lists that can teach and a ranker needs {settings.min_groups}"
+    return ""
+
+
+def measure(
+    found: Queries, settings: Ranker, done: Callable[[], None]
+) -> Iterator[tuple[str, list[Comparison]]]:
+    """Each group that varies in these rows, with its comparisons; `found` has the control's columns."""
+    learnt = found.where(~found.newest)
+    rounds = ranker.best_rounds(learnt.instructive(), FEATURES, settings)
+    slices = _slices(found.where(found.newest))
+
+    def judge(variant: Variant) -> Values:
+        values = _judge(variant, settings, rounds, slices)
+        done()
+        return values
+
+    everything = judge(Variant(FEATURES, found))
+    for group in varying(found):
+        rest = tuple(name for name in FEATURES if GROUP_OF[name] != group)
+        without = judge(Variant(rest, found))
+        placebo = judge(Variant(FEATURES, shuffled(found, group, settings.seed)))
+        found_out = [*_compare("group", everything, "without", without)]
+        found_out += _compare("placebo", placebo, "without", without)
+        if group in FROM_TEXT:
+            cheap = judge(Variant((*rest, *control.COLUMNS), found))
+            found_out += _compare("control", cheap, "without", without)
+            found_out += _compare("group", everything, "control", cheap)
+        yield group, found_out
+
+
+def fits(found: Queries) -> int:
+    """How many rankers `measure` trains."""
+    return 1 + sum(3 if group in FROM_TEXT else 2 for group in varying(found))
+
+
+def varying(found: Queries) -> list[str]:
+    """Groups with a column that is not the same in every row."""
+    return [group for group in GROUPS if any(_varies(found.rows[name]) for name in columns_of(group))]
+
+
+def columns_of(group: str) -> tuple[str, ...]:
+    """The features of one group."""
+    return tuple(name for name in FEATURES if GROUP_OF[name] == group)
+
+
+def _varies(column: pa.ChunkedArray) -> bool:
+    return len(column.unique()) > 1
+
+
+def shuffled(found: Queries, group: str, seed: int) -> Queries:
+    """The queries with the group's columns of each window dealt out anew among its rows, row by row."""
+    generator = np.random.default_rng(seed)
+    window = np.repeat(found.windows, found.sizes)
+    order = np.arange(len(window))
+    for one in found.distinct_windows:
+        places = np.flatnonzero(window == one)
+        order[places] = generator.permutation(places)
+    rows = found.rows
+    for name in columns_of(group):
+        dealt = rows[name].take(pa.array(order))
+        rows = rows.set_column(rows.column_names.index(name), name, dealt)
+    return found.with_rows(rows)
+
+
+def _judge(variant: Variant, settings: Ranker, rounds: int, slices: dict[str, Mask | None]) -> Values:
+    rows, newest = variant.rows, variant.rows.where(variant.rows.newest)
+    fitted = ranker.fit(rows.where(~rows.newest), variant.features, settings, rounds)
+    scores = ranker.Scorer.of(fitted).ordering(newest.rows)
+    return {name: ndcg_at_k(newest, scores, counted=counted) for name, counted in slices.items()}
+
+
+def _slices(newest: Queries) -> dict[str, Mask | None]:
+    """Rows whose labels count: all, cold items, items of the tail."""
+    cold, events = matrix(newest.rows, ("item_cold", "item_events_count_lifetime")).T
+    _, first, item = np.unique(newest.rows["item_id"].to_numpy(), return_index=True, return_inverse=True)
+    counts = np.nan_to_num(events[first])
+    order = np.argsort(-counts, kind="stable")
+    before = np.concatenate([[0.0], np.cumsum(counts[order])[:-1]])
+    tail = np.zeros(len(counts), dtype=bool)
+    tail[order] = before >= HEAD * counts.sum()
+    return {"all": None, "cold": cold == 1, "tail": tail[item]}
+
+
+def _compare(variant: str, values: Values, compared_to: str, others: Values) -> Iterator[Comparison]:
+    for name in values:
+        value, other = values[name], others[name]
+        some = ~np.isnan(value)
+        if some.any():
+            means = float(value[some].mean()), float(other[some].mean())
+            lift = metrics.paired_bootstrap(value[some], other[some])
+            yield Comparison(variant, compared_to, name, *means, lift, int(some.sum()))
