@@ -8,7 +8,7 @@ the partitions of the night itself.
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,13 @@ def windows(nights: Sequence[Partition], as_of: datetime, settings: Ranker) -> l
     as it can be.
     """
     horizon = timedelta(days=settings.horizon_days)
-    found: list[Partition] = []
+    chosen: list[date] = []
     until = as_of
-    for night in reversed(nights):
-        if end_of(night.ds) + horizon <= until and len(found) < settings.windows:
-            found.append(night)
-            until = end_of(night.ds)
-    return found[::-1]
+    for ds in sorted({night.ds for night in nights}, reverse=True):
+        if end_of(ds) + horizon <= until and len(chosen) < settings.windows:
+            chosen.append(ds)
+            until = end_of(ds)
+    return [night for night in nights if night.ds in chosen]
 
 
 def build(night: Night) -> None:
@@ -66,8 +66,9 @@ def build(night: Night) -> None:
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
     night.wrote("training_set", written)
     night.count(selected=written)
+    nights = len({part.ds for part in chosen})
     night.note(
-        f"training_set: {written:,} rows of {len(chosen)} label windows; after {counts['answered']:,} of "
+        f"training_set: {written:,} rows of {nights} label windows; after {counts['answered']:,} of "
         f"{counts['queries']:,} lists their user took something, {counts['positives']:,} items in all"
     )
 

@@ -69,9 +69,11 @@ def fit(found: Queries, features: tuple[str, ...], settings: Ranker, rounds: int
     """Train with early stopping on the newest window, then again on all windows for as many rounds.
 
     With `rounds` it is trained for so many. With too few queries on either side (ranker.min_groups) nothing
-    is held back and BLIND_ROUNDS are boosted.
+    is held back and BLIND_ROUNDS are boosted. Where no list has both kinds of labels the margin is all there is.
     """
     learnt = found.only(proposed(found.rows, features)).instructive()
+    if not len(learnt.sizes):
+        return Fitted("", margin.fit(learnt, channels_of(features)), features, [0.0] * len(features), 0)
     rounds = rounds or best_rounds(learnt, features, settings)
     weights = margin.fit(learnt, channels_of(features))
     booster = boost(learnt, features, settings, rounds, weights)
@@ -148,11 +150,11 @@ class Scorer:
     """A stored ranker, ready to score."""
 
     def __init__(self, model_text: str, features: list[str], weights: Mapping[str, float], name: str) -> None:
-        """weights: of the margin, by channel. name: what to call the ranker in an error."""
+        """model_text: empty for the margin alone. weights: of the margin, by channel. name: for errors."""
         import lightgbm
 
         try:
-            self._booster = lightgbm.Booster(model_str=model_text)
+            self._booster = lightgbm.Booster(model_str=model_text) if model_text else None
         except lightgbm.basic.LightGBMError as error:
             raise NightmillError(f"{name} cannot be loaded ({str(error).splitlines()[0]})") from None
         self.features, self.weights, self.name = tuple(features), dict(weights), name
@@ -178,8 +180,8 @@ class Scorer:
 
     def score(self, rows: pa.Table) -> NDArray[np.float64]:
         """Scores of rows that have the ranker's features and the channels' ranks: shape (rows,)."""
-        if not rows.num_rows:
-            return np.empty(0)
+        if not rows.num_rows or self._booster is None:
+            return margin.score(rows, self.weights)
         learnt = self._booster.predict(matrix(rows, self.features), num_threads=cores())
         return margin.score(rows, self.weights) + np.asarray(learnt, dtype=np.float64)
 

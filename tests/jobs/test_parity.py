@@ -102,10 +102,11 @@ def scored(night):
 @pytest.fixture(scope="module")
 def trained(night, module_partition):
     ds = DS + timedelta(days=1)
+    # the list of DS is known hours after its night, and its window is one day
     inputs = {f"earlier {table}": night.inputs[table] for table in training_set.JOINED}
     taken = [_event(user, ITEMS[3], KNOWN_AT) for user in USERS]
     inputs["interactions"] = [*night.inputs["interactions"], module_partition("interactions", ds, taken)]
-    settings = load_settings({"NIGHTMILL_RANKER__LABEL_DAYS": "1"})
+    settings = load_settings({"NIGHTMILL_RANKER__HORIZON_DAYS": "1"})
     later = Night(ds, settings.model_copy(update={"data_root": night.store.root}), night.store, inputs, "run")
     training_set.build(later)
     return read("training_set", later.staged_files("training_set")).to_pylist()

@@ -1,10 +1,11 @@
-"""The as-of join, against hand-made partitions and against a plain-Python reference."""
+"""Lists of earlier nights become a training set: against hand-made rows and a plain-Python reference."""
 
 import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,11 +16,12 @@ from feature_store.partitions import Partition, Store, read
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNEL_COLUMNS, ITEM_FEATURES, PAIR_FEATURES, TABLES, USER_FEATURES
 from jobs import training_set
-from jobs.night import Night
+from jobs.night import Night, end_of
 
 DS = date(1998, 3, 31)
 AS_OF = datetime(1998, 4, 1, tzinfo=UTC)
-NOON = datetime(1998, 3, 30, 12, tzinfo=UTC)
+# The night whose list is learnt from, and when that list was known: the query.
+LISTED, NOON = date(1998, 3, 29), datetime(1998, 3, 30, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 pytestmark = pytest.mark.spark
@@ -76,7 +78,7 @@ def train(make_settings, partition):
     runs = count()
 
     def run(events: Rows, versions: list[Version], **overrides: str) -> Rows:
-        settings = make_settings(**overrides)
+        settings = make_settings(**{"RANKER__HORIZON_DAYS": "2"} | overrides)
         inputs: dict[str, list[Partition]] = {f"earlier {table}": [] for table in training_set.JOINED}
         inputs["interactions"] = [partition("interactions", DS, events)]
         for version in versions:
@@ -92,7 +94,7 @@ def train(make_settings, partition):
     return run
 
 
-def _lists(*items: str, known_at: datetime = NOON - 24 * HOUR, ds: date = date(1998, 3, 28)) -> Version:
+def _lists(*items: str, known_at: datetime = NOON, ds: date = LISTED) -> Version:
     return Version(
         "candidates", ds, known_at, [_candidate("ann", item, n) for n, item in enumerate(items, 1)]
     )
@@ -108,14 +110,14 @@ def test_the_newest_row_known_at_the_query_is_joined_whatever_its_ds(train):
         Version("item_features", date(1998, 3, 26), NOON + timedelta(microseconds=1), [_item("m1", 99)]),
         Version("user_features", date(1998, 3, 29), NOON + HOUR, [_user("ann", 99)]),
     ]
-    rows = train([_event("ann", "m1", NOON)], versions)
+    rows = train([_event("ann", "m1", NOON + HOUR)], versions)
     assert [
         (r["item_id"], r["label"], r["item_events_count_7d"], r["user_events_count_7d"]) for r in rows
     ] == [
         ("m1", 1, 3, None),
         ("m2", 0, 2, None),
     ]
-    assert [r["features_known_at"] for r in rows] == [NOON, NOON - 2 * HOUR]
+    assert {(r["query_time"], r["window"], r["features_known_at"]) for r in rows} == {(NOON, LISTED, NOON)}
 
 
 def test_rows_older_than_their_ttl_are_not_joined(train):
@@ -137,8 +139,7 @@ def test_rows_older_than_their_ttl_are_not_joined(train):
 def test_of_rows_known_since_the_same_moment_the_later_night_wins(train):
     known = NOON - HOUR
     versions = [
-        _lists("m1", known_at=known, ds=date(1998, 3, 26)),
-        _lists("m1", "m2", known_at=known, ds=date(1998, 3, 27)),
+        _lists("m1", "m2"),
         Version("item_features", date(1998, 3, 28), known, [_item("m1", 28)]),
         Version("item_features", date(1998, 3, 27), known, [_item("m1", 27), _item("m2", 27)]),
     ]
@@ -146,46 +147,94 @@ def test_of_rows_known_since_the_same_moment_the_later_night_wins(train):
     assert [(r["item_id"], r["item_events_count_7d"]) for r in rows] == [("m1", 28), ("m2", 27)]
 
 
-def test_labels_are_what_was_first_taken_within_the_horizon(train):
-    events = [
-        _event("ann", "m1", NOON),
-        _event("ann", "m2", NOON - 30 * timedelta(days=1)),  # seen before: not a candidate any more
-        _event("ann", "m2", NOON + HOUR),
-        _event("ann", "m3", NOON + timedelta(hours=11, minutes=59)),
-        _event("ann", "m4", AS_OF - timedelta(microseconds=1)),  # taken after the horizon of half a day
-        _event("bob", "m1", NOON),  # no candidates were known for bob
-    ]
-    rows = train(events, [_lists("m1", "m2", "m3", "m4", "m5")], RANKER__HORIZON_DAYS="1")
-    noon = [(r["item_id"], r["label"], r["label_time"]) for r in rows if r["query_time"] == NOON]
-    assert noon == [
+EVENTS = [
+    _event("ann", "m1", NOON),
+    _event("ann", "m1", NOON + 2 * HOUR),
+    _event("ann", "m2", NOON - HOUR),  # after the night, before its list was known: seen, and no label
+    _event("ann", "m2", NOON + HOUR),
+    _event("ann", "m3", datetime(1998, 3, 31, 23, 59, tzinfo=UTC)),
+    _event("ann", "m6", NOON + HOUR),  # recall did not find it
+    _event("bob", "m1", NOON),  # has no list
+]
+
+
+def test_labels_are_what_was_first_taken_in_the_window(train):
+    rows = train(EVENTS, [_lists("m1", "m2", "m3", "m4")])
+    assert [(r["item_id"], r["label"], r["label_time"]) for r in rows] == [
         ("m1", 1, NOON),
-        ("m3", 1, NOON + timedelta(hours=11, minutes=59)),
+        ("m3", 1, datetime(1998, 3, 31, 23, 59, tzinfo=UTC)),
         ("m4", 0, None),
-        ("m5", 0, None),
     ]
-    assert {r["user_id"] for r in rows} == {"ann"}
+    assert {(r["user_id"], r["relevant_count"]) for r in rows} == {("ann", 3)}
     assert max(r["input_max_event_time"] for r in rows) < AS_OF
 
 
-@pytest.mark.parametrize("versions", [[], [_lists("m1", "m2")]], ids=["no candidates", "none was taken"])
-def test_queries_that_teach_nothing_are_left_out(train, versions):
-    assert train([_event("ann", "m9", NOON)], versions) == []
+def test_where_repeats_count_what_was_seen_is_a_label_too(train):
+    rows = train(EVENTS, [_lists("m1", "m2", "m3", "m4")], RECALL__REPEATS="true")
+    assert [(r["item_id"], r["label"], r["relevant_count"]) for r in rows] == [
+        ("m1", 1, 4),
+        ("m2", 1, 4),
+        ("m3", 1, 4),
+        ("m4", 0, 4),
+    ]
 
 
-def test_negatives_are_drawn_by_the_seed_and_no_more_than_asked_for(train):
+def test_nothing_after_the_window_is_a_label(train):
+    """The list of the night before: its window of two days ends a day before as_of."""
+    events = [
+        _event("ann", "m1", datetime(1998, 3, 30, 23, 59, tzinfo=UTC)),
+        _event("ann", "m2", datetime(1998, 3, 31, tzinfo=UTC)),
+    ]
+    known = NOON - 24 * HOUR
+    rows = train(events, [_lists("m1", "m2", known_at=known, ds=LISTED - timedelta(days=1))])
+    assert [(r["item_id"], r["label"]) for r in rows] == [("m1", 1), ("m2", 0)]
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [[], [_lists("m1")], [_lists("m9", ds=LISTED + timedelta(days=1))]],
+    ids=["no lists", "nothing was taken", "the window is not over"],
+)
+def test_lists_that_teach_nothing_are_left_out(train, versions):
+    assert train([_event("bob", "m9", NOON)], versions) == []
+
+
+def test_all_of_the_newest_window_is_kept_and_of_older_ones_what_teaches(train):
+    older, known = LISTED - timedelta(days=2), NOON - 48 * HOUR
     items = [f"m{n}" for n in range(40)]
+    newest = [_candidate(user, item) for user in ("ann", "bob") for item in items]
+    versions = [_lists(*items, known_at=known, ds=older), Version("candidates", LISTED, NOON, newest)]
+    events = [
+        _event("ann", "m1", known),
+        _event("ann", "m2", known + HOUR),
+        _event("ann", "m39", NOON),
+        _event("bob", "not found", NOON),
+    ]
     drawn = []
     for seed in ("7", "7", "8"):
-        rows = train(
-            [_event("ann", "m1", NOON), _event("ann", "m2", NOON + HOUR)],
-            [_lists(*items)],
-            RANKER__SEED=seed,
-            RANKER__NEGATIVES_PER_POSITIVE="3",
-        )
-        assert [r["item_id"] for r in rows if r["label"]] == ["m1", "m2"]
-        drawn.append([r["item_id"] for r in rows if not r["label"]])
+        rows = train(events, versions, RANKER__SEED=seed, RANKER__NEGATIVES_PER_POSITIVE="3")
+        old = [r for r in rows if r["window"] == older]
+        assert [r["item_id"] for r in old if r["label"]] == ["m1", "m2"]
+        drawn.append([r["item_id"] for r in old if not r["label"]])
+        new = [(r["user_id"], r["label"], r["relevant_count"]) for r in rows if r["window"] == LISTED]
+        assert len(new) == 38 + 40
+        assert set(new) == {("ann", 0, 1), ("ann", 1, 1), ("bob", 0, 1)}
     assert [len(found) for found in drawn] == [6, 6, 6]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_of_many_users_of_the_newest_window_some_are_drawn(train):
+    users = [f"u{n}" for n in range(9)]
+    lists = Version("candidates", LISTED, NOON, [_candidate(user, "m1") for user in users])
+    rows = train([_event(user, "m1", NOON) for user in users], [lists], RANKER__VALID_USERS="4")
+    assert len({r["user_id"] for r in rows}) == len(rows) == 4
+
+
+def test_windows_are_new_over_and_a_horizon_apart(make_settings):
+    settings = make_settings(RANKER__HORIZON_DAYS="2", RANKER__WINDOWS="3").ranker
+    days = [20, 22, 23, 24, 25, 27, 28, 30, 31]
+    nights = [Partition("candidates", date(1998, 3, day), "run", Path("nowhere")) for day in days]
+    assert [night.ds.day for night in training_set.windows(nights, AS_OF, settings)] == [23, 25, 28]
 
 
 def test_vectors_of_two_models_are_never_compared(train):
@@ -283,7 +332,9 @@ def test_an_item_is_compared_with_the_last_items_of_the_user_as_known_at_the_que
 
 # -- random cases against a reference that does it the slow way ---------------------------------------
 
-CASES = 25
+CASES = 12
+# The nights whose lists are windows of two days before AS_OF.
+WINDOWS = (date(1998, 3, 27), date(1998, 3, 29))
 USERS, ITEMS = ["1", "12", "3"], ["23", "3", "2", "31", "123"]
 
 
@@ -328,45 +379,51 @@ def _newest(versions: list[Version], table: str, key: str, at: datetime) -> tupl
 
 
 def _reference(events: Rows, versions: list[Version], horizon: timedelta) -> Rows:
+    """The rows of the two windows; a list is known at one moment: one query for each user and night."""
     rows: Rows = []
-    days = sorted({(e["user_id"], e["event_time"].date()) for e in events})
-    for user, day in days:
-        times = [e["event_time"] for e in events if e["user_id"] == user]
-        query = min(t for t in times if t.date() == day)
-        until = min(query + horizon, AS_OF)
-        shown, candidates = _newest(versions, "candidates", user, query)
-        group: Rows = []
-        for candidate in candidates:
-            taken = [
-                e["event_time"]
-                for e in events
-                if (e["user_id"], e["item_id"]) == (user, candidate["item_id"])
-            ]
-            if any(t < query for t in taken):
+    for shown in versions:
+        if shown.table != "candidates" or shown.ds not in WINDOWS:
+            continue
+        query, until = shown.known_at, end_of(shown.ds) + horizon
+        for user in sorted({row["user_id"] for row in shown.rows}):
+            own = [e for e in events if e["user_id"] == user]
+            before = {e["item_id"] for e in own if e["event_time"] < query}
+            taken = [e for e in own if query <= e["event_time"] < until and e["item_id"] not in before]
+            if not taken:
                 continue
-            positive = bool(taken) and min(taken) < until
-            of_item, item_rows = _newest(versions, "item_features", candidate["item_id"], query)
-            of_user, user_rows = _newest(versions, "user_features", user, query)
-            joined = [v for v in (shown, of_item, of_user) if v is not None]
-            sources = [*item_rows, *user_rows, candidate]
-            group.append(
-                {
-                    "user_id": user,
-                    "item_id": candidate["item_id"],
-                    "query_time": query,
-                    "label": int(positive),
-                    "label_time": min(taken) if positive else None,
-                    "item_events_count_7d": item_rows[0]["item_events_count_7d"] if item_rows else None,
-                    "user_events_count_7d": user_rows[0]["user_events_count_7d"] if user_rows else None,
-                    "features_known_at": max(v.known_at for v in joined),
-                    "input_max_event_time": max(
-                        *(row["input_max_event_time"] for row in sources),
-                        *(t for t in times if query <= t < until),
-                    ),
-                }
-            )
-        rows += group if any(row["label"] for row in group) else []
-    return sorted(rows, key=lambda row: (row["user_id"], row["query_time"], row["item_id"]))
+            group: Rows = []
+            for candidate in (row for row in shown.rows if row["user_id"] == user):
+                times = [e["event_time"] for e in taken if e["item_id"] == candidate["item_id"]]
+                if candidate["item_id"] in before:
+                    continue
+                of_item, item_rows = _newest(versions, "item_features", candidate["item_id"], query)
+                of_user, user_rows = _newest(versions, "user_features", user, query)
+                joined = [v for v in (shown, of_item, of_user) if v is not None]
+                group.append(
+                    {
+                        "user_id": user,
+                        "item_id": candidate["item_id"],
+                        "query_time": query,
+                        "window": shown.ds,
+                        "label": int(bool(times)),
+                        "label_time": min(times) if times else None,
+                        "relevant_count": len({e["item_id"] for e in taken}),
+                        "item_events_count_7d": item_rows[0]["item_events_count_7d"] if item_rows else None,
+                        "user_events_count_7d": user_rows[0]["user_events_count_7d"] if user_rows else None,
+                        "features_known_at": max(v.known_at for v in joined),
+                        "input_max_event_time": max(
+                            *(row["input_max_event_time"] for row in [*item_rows, *user_rows, candidate]),
+                            *(_first(taken, e["item_id"]) for e in taken),
+                        ),
+                    }
+                )
+            if shown.ds == max(WINDOWS) or any(row["label"] for row in group):
+                rows += group
+    return rows
+
+
+def _first(events: Rows, item: str) -> datetime:
+    return min(e["event_time"] for e in events if e["item_id"] == item)
 
 
 def test_a_plain_reference_agrees_on_random_cases(train):
@@ -376,9 +433,9 @@ def test_a_plain_reference_agrees_on_random_cases(train):
         events += of_case[0]
         versions += of_case[1]
         expected += _reference(*of_case, timedelta(days=2))
-    rows = train(events, versions, RANKER__HORIZON_DAYS="2", RANKER__NEGATIVES_PER_POSITIVE="1000")
+    rows = train(events, versions, RANKER__NEGATIVES_PER_POSITIVE="1000")
     expected.sort(key=lambda row: (row["user_id"], row["query_time"], row["item_id"]))
-    assert len(expected) > 10 * CASES
+    assert len(expected) > 3 * CASES
     assert [{name: row[name] for name in expected[0]} for row in rows] == expected
     assert all(row["features_known_at"] <= row["query_time"] < AS_OF for row in rows)
 

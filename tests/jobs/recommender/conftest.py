@@ -32,3 +32,25 @@ def make_history(events: Sequence[Event], catalogue: Sequence[str]) -> History:
 def history() -> Callable[[Sequence[Event], Sequence[str]], History]:
     """`history(events, catalogue)`."""
     return make_history
+
+
+def query_table(rows):
+    """A training set without features, of rows (user, item, window, label, relevant_count)."""
+    return pa.table(
+        {
+            "user_id": [row[0] for row in rows],
+            "item_id": [row[1] for row in rows],
+            "query_time": pa.array(
+                [datetime(*row[2].timetuple()[:3], 12, tzinfo=UTC) for row in rows], pa.timestamp("us", "UTC")
+            ),
+            "window": pa.array([row[2] for row in rows], pa.date32()),
+            "label": pa.array([row[3] for row in rows], pa.int64()),
+            "relevant_count": pa.array([row[4] for row in rows], pa.int64()),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def table():
+    """`table(rows)`: see query_table."""
+    return query_table

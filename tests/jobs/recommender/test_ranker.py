@@ -7,140 +7,150 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.settings import load_settings
 from feature_store.tables import TABLES
-from jobs.recommender import ranker
+from jobs.recommender import control, margin, ranker
+from jobs.recommender.groups import FEATURES, features_of
+from jobs.recommender.queries import queries
 
 RANKER = load_settings({}).ranker.model_copy(update={"min_groups": 10, "min_data_in_leaf": 5})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FLAGS = {column.name for column in TABLES["training_set"].columns if column.type == pa.bool_()}
 
 
-def training_rows(groups, days=20, rows=10, seed=0):
+def training_rows(groups, days=4, rows=10, seed=0):
     """Each query has one positive, the item with the largest cosine; other features are constant or null."""
     generator = np.random.default_rng(seed)
     schema = TABLES["training_set"].schema
-    names = ["user_id", "item_id", "query_time", "label", *ranker.FEATURES]
+    names = ["user_id", "item_id", "query_time", "window", "label", "relevant_count", *FEATURES]
     found = []
     for group in range(groups):
         cosines = generator.random(rows)
+        moment = START + timedelta(days=group % days)
         for place, cosine in enumerate(cosines):
-            blank = {
-                name: name in FLAGS if not schema.field(name).nullable else None for name in ranker.FEATURES
-            }
+            blank = {name: name in FLAGS if not schema.field(name).nullable else None for name in FEATURES}
             found.append(
                 blank
                 | {
-                    "user_id": f"u{group}",
+                    "user_id": f"u{group:03}",
                     "item_id": f"i{place}",
-                    "query_time": START + timedelta(days=group % days),
+                    "query_time": moment,
+                    "window": moment.date(),
                     "label": int(cosine == cosines.max()),
+                    "relevant_count": 1,
+                    "als_rank": 1,
                     "llm_pair_embedding_similarity": cosine,
                 }
             )
     return pa.Table.from_pylist(found, pa.schema([schema.field(name) for name in names]))
 
 
-def test_queries_are_sorted_and_those_with_one_kind_of_label_left_out():
-    rows = training_rows(3, rows=2)
-    labels = [1, 0, 0, 0, 1, 1]  # the second has no positive, the third no negative
-    rows = rows.set_column(rows.column_names.index("label"), "label", pa.array(labels))
-    found = ranker.queries(rows.take([5, 3, 1, 4, 2, 0]))
-    assert found.labels.tolist() == [1, 0]
-    assert found.sizes.tolist() == [2]
-    assert found.days.tolist() == [(START - datetime(1970, 1, 1, tzinfo=UTC)).days]
-    assert found.values.shape == (2, len(ranker.FEATURES))
+def with_column(rows, name, values):
+    return rows.set_column(rows.column_names.index(name), name, pa.array(values, rows[name].type))
 
 
-def test_no_rows_are_no_queries():
-    found = ranker.queries(training_rows(1).slice(0, 0))
-    assert len(found.sizes) == len(found.labels) == 0
+def fit(rows, settings=RANKER, features=FEATURES):
+    return ranker.fit(queries(rows), features, settings)
 
 
-def test_it_learns_the_feature_that_decides_and_stops_on_the_newest_days():
-    found = ranker.queries(training_rows(100))
-    fitted = ranker.fit(found, RANKER)
-    gains = dict(zip(ranker.FEATURES, fitted.importances, strict=True))
+def test_it_learns_the_feature_that_decides_and_stops_on_the_newest_window():
+    fitted = fit(training_rows(100))
+    gains = dict(zip(fitted.features, fitted.importances, strict=True))
     assert max(gains, key=lambda name: gains[name]) == "llm_pair_embedding_similarity"
-    assert fitted.valid_ndcg_at_10 is not None
-    assert fitted.valid_ndcg_at_10 > 0.9
     assert 1 <= fitted.rounds <= RANKER.rounds
+    assert fitted.rounds != ranker.BLIND_ROUNDS
 
 
 def test_it_gives_the_same_model_for_the_same_rows_in_any_order():
     rows = training_rows(60)
     shuffled = rows.take(np.random.default_rng(5).permutation(rows.num_rows))
-    one, two = (ranker.fit(ranker.queries(part), RANKER) for part in (rows, shuffled))
-    assert one == two
+    assert fit(rows) == fit(shuffled)
 
 
-def test_few_queries_are_all_learnt_from_for_a_fixed_number_of_rounds():
-    fitted = ranker.fit(ranker.queries(training_rows(15)), RANKER)
-    assert fitted.rounds == ranker.BLIND_ROUNDS
-    assert fitted.valid_ndcg_at_10 is None
-
-
-def test_one_single_day_cannot_be_split():
-    assert ranker.fit(ranker.queries(training_rows(60, days=1)), RANKER).valid_ndcg_at_10 is None
+@pytest.mark.parametrize(("groups", "days"), [(15, 4), (60, 1)], ids=["few lists", "one window"])
+def test_without_a_window_to_stop_on_it_boosts_a_fixed_number_of_rounds(groups, days):
+    assert fit(training_rows(groups, days)).rounds == ranker.BLIND_ROUNDS
 
 
 def test_constant_features_give_equal_scores_and_no_error():
-    rows = training_rows(40)
-    place = rows.column_names.index("llm_pair_embedding_similarity")
-    rows = rows.set_column(place, rows.column_names[place], pa.array([0.5] * rows.num_rows))
-    fitted = ranker.fit(ranker.queries(rows), RANKER)
-    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
+    rows = with_column(training_rows(40), "llm_pair_embedding_similarity", [0.5] * 400)
+    scorer = ranker.Scorer.of(fit(rows))
     assert len(set(scorer.score(rows).tolist())) == 1
 
 
 def test_a_stored_ranker_scores_nulls_and_nothing():
     rows = training_rows(40)
-    fitted = ranker.fit(ranker.queries(rows), RANKER)
-    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
+    scorer = ranker.Scorer.of(fit(rows))
     first = rows.slice(0, 10)
     best = first["llm_pair_embedding_similarity"].to_numpy().argmax()
     assert scorer.score(first).argmax() == best
-    assert set(ranker.DIRECTIONS) <= set(ranker.FEATURES)
-    nulls = pa.table({name: pa.nulls(2, first[name].type) for name in ranker.FEATURES})
+    nulls = pa.table({name: pa.nulls(2, first[name].type) for name in FEATURES})
     assert np.isfinite(scorer.score(nulls)).all()
     assert scorer.score(first.slice(0, 0)).shape == (0,)
 
 
-def test_a_ranker_without_a_word_leaves_the_order_of_recall():
+def test_every_direction_is_of_a_feature():
+    assert set(ranker.DIRECTIONS) <= {*FEATURES, *control.COLUMNS}
+
+
+def test_a_ranker_without_a_word_leaves_the_order_of_its_margin():
     """Every feature is constant, so nothing is learnt and the channels' ranks speak alone."""
-    rows = training_rows(40)
-    for name, ranks in (("als_rank", [3, 1, None, 2, None]), ("trending_rank", [None, None, 1, 2, None])):
-        values = pa.array(ranks * (rows.num_rows // 5), pa.int64())
-        rows = rows.set_column(rows.column_names.index(name), name, values)
-    margins = ranker.recall_margin(rows.slice(0, 5))
-    assert margins.tolist() == pytest.approx([60 / 63, 60 / 61, 60 / 61, 120 / 62, 0])
-    flat = training_rows(40)
-    place = flat.column_names.index("llm_pair_embedding_similarity")
-    flat = flat.set_column(place, flat.column_names[place], pa.array([0.5] * flat.num_rows))
-    fitted = ranker.fit(ranker.queries(flat), RANKER)
-    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
-    assert (scorer.score(rows.slice(0, 5)) - margins).tolist() == pytest.approx([0] * 5, abs=1e-9)
+    flat = with_column(training_rows(40), "llm_pair_embedding_similarity", [0.5] * 400)
+    fitted = fit(flat)
+    five = flat.slice(0, 5)
+    five = with_column(five, "als_rank", [3, 1, None, 2, None])
+    five = with_column(five, "trending_rank", [None, None, 1, 2, None])
+    learnt = ranker.Scorer.of(fitted).score(five) - margin.score(five, fitted.weights)
+    assert learnt.tolist() == pytest.approx([0] * 5, abs=1e-9)
 
 
 def test_more_similarity_never_lowers_a_score():
     """Labels are noise here; whatever was learnt of the cosine may only point upwards."""
     rows = training_rows(40)
-    labels = np.random.default_rng(4).integers(0, 2, rows.num_rows)
-    rows = rows.set_column(rows.column_names.index("label"), "label", pa.array(labels))
-    fitted = ranker.fit(ranker.queries(rows), RANKER)
-    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker")
-    place = rows.column_names.index("llm_pair_embedding_similarity")
-    rising = pa.array(np.linspace(0, 1, 50))
-    line = pa.concat_tables([rows.slice(0, 1)] * 50).set_column(place, rows.column_names[place], rising)
+    rows = with_column(rows, "label", np.random.default_rng(4).integers(0, 2, rows.num_rows))
+    scorer = ranker.Scorer.of(fit(rows))
+    line = pa.concat_tables([rows.slice(0, 1)] * 50)
+    line = with_column(line, "llm_pair_embedding_similarity", np.linspace(0, 1, 50))
     assert (np.diff(scorer.score(line)) >= 0).all()
 
 
+def test_what_only_a_channel_of_another_group_proposed_is_neither_learnt_nor_placed():
+    rows = with_column(training_rows(40), "als_rank", ([1] * 5 + [None] * 5) * 40)
+    rows = with_column(rows, "content_rank", ([None] * 5 + [1] * 5) * 40)
+    without = features_of(["behaviour", "recall"])
+    assert ranker.proposed(rows, without).sum() == 200
+    assert ranker.proposed(rows, FEATURES).all()
+    assert ranker.proposed(rows, ("item_age_days",)).all()
+    scorer = ranker.Scorer.of(fit(rows, features=without))
+    assert np.isneginf(scorer.ordering(rows)).sum() == 200
+
+
+def test_where_nothing_can_be_learnt_the_margin_is_the_score():
+    rows = with_column(training_rows(3), "label", [0] * 30)
+    fitted = fit(rows)
+    assert (fitted.model_text, fitted.rounds) == ("", 0)
+    assert (ranker.Scorer.of(fitted).score(rows) == margin.score(rows, fitted.weights)).all()
+
+
+def test_a_stored_row_scores_as_the_ranker_did():
+    fitted = fit(training_rows(40))
+    row = {
+        "model_text": fitted.model_text,
+        "features": list(fitted.features),
+        "margin_channels": list(fitted.weights),
+        "margin_weights": list(fitted.weights.values()),
+    }
+    rows = training_rows(3, seed=9)
+    stored = ranker.Scorer.stored(row, "the ranker")
+    assert (stored.score(rows) == ranker.Scorer.of(fitted).score(rows)).all()
+
+
 def test_features_that_are_not_published_are_named():
-    fitted = ranker.fit(ranker.queries(training_rows(15)), RANKER)
-    scorer = ranker.Scorer(fitted.model_text, list(ranker.FEATURES), "the ranker of 2026-01-01")
-    published = [name for name in ranker.FEATURES if name != "item_recency_days"]
+    fitted = fit(training_rows(15))
+    scorer = ranker.Scorer(fitted.model_text, list(FEATURES), fitted.weights, "the ranker of 2026-01-01")
+    published = [name for name in FEATURES if name != "item_recency_days"]
     with pytest.raises(NightmillError, match=r"the ranker of 2026-01-01 .*\(item_recency_days\)"):
         scorer.require(published)
 
 
 def test_a_damaged_model_is_one_line():
     with pytest.raises(NightmillError, match="the ranker cannot be loaded"):
-        ranker.Scorer("not a model", list(ranker.FEATURES), "the ranker")
+        ranker.Scorer("not a model", list(FEATURES), {}, "the ranker")
