@@ -79,8 +79,8 @@ def check_retention(settings: Settings) -> None:
     least = max(ranker.windows * ranker.horizon_days, settings.evaluate.horizon_days) + 1
     if 0 < settings.retention.days < least:
         raise SettingsError(
-            f"setting retention.days: {settings.retention.days} is too few: ranker.windows * horizon_days "
-            f"and evaluate.horizon_days reach {least - 1} days back; set it to 0 (for ever) or to {least}"
+            f"setting retention.days: {settings.retention.days} is too few: the ranker's label windows and "
+            f"evaluate.horizon_days reach {least - 1} days back; set it to 0 (for ever) or at least {least}"
         )
 
 

@@ -44,10 +44,11 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Variant:
-    """The columns a ranker may look at, and the rows it finds them in."""
+    """The columns a ranker may look at, the rows it finds them in, and which of the rows are in its lists."""
 
     features: tuple[str, ...]
     rows: Queries
+    shown: Mask
 
 
 def enough(found: Queries, settings: Ranker) -> str:
@@ -75,15 +76,17 @@ def measure(
         done()
         return values
 
-    everything = judge(Variant(FEATURES, found))
+    everything = judge(Variant(FEATURES, found, ranker.proposed(found.rows, FEATURES)))
     for group in varying(found):
         rest = tuple(name for name in FEATURES if GROUP_OF[name] != group)
-        without = judge(Variant(rest, found))
-        placebo = judge(Variant(FEATURES, shuffled(found, group, settings.seed)))
+        # Without the group nobody proposes what only its channels do, and neither placebo nor control can.
+        shown = ranker.proposed(found.rows, rest)
+        without = judge(Variant(rest, found, shown))
+        placebo = judge(Variant(FEATURES, shuffled(found, group, settings.seed), shown))
         found_out = [*_compare("group", everything, "without", without)]
         found_out += _compare("placebo", placebo, "without", without)
         if group in FROM_TEXT:
-            cheap = judge(Variant((*rest, *control.COLUMNS), found))
+            cheap = judge(Variant((*rest, *control.COLUMNS), found, shown))
             found_out += _compare("control", cheap, "without", without)
             found_out += _compare("group", everything, "control", cheap)
         yield group, found_out
@@ -124,9 +127,10 @@ def shuffled(found: Queries, group: str, seed: int) -> Queries:
 
 
 def _judge(variant: Variant, settings: Ranker, rounds: int, slices: dict[str, Mask | None]) -> Values:
-    rows, newest = variant.rows, variant.rows.where(variant.rows.newest)
-    fitted = ranker.fit(rows.where(~rows.newest), variant.features, settings, rounds)
-    scores = ranker.Scorer.of(fitted).ordering(newest.rows)
+    rows, new = variant.rows, np.repeat(variant.rows.newest, variant.rows.sizes)
+    fitted = ranker.fit(rows.only(variant.shown & ~new), variant.features, settings, rounds)
+    newest = rows.where(rows.newest)
+    scores = np.where(variant.shown[new], ranker.Scorer.of(fitted).score(newest.rows), -np.inf)
     return {name: ndcg_at_k(newest, scores, counted=counted) for name, counted in slices.items()}
 
 

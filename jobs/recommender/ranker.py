@@ -61,15 +61,14 @@ def proposed(rows: pa.Table | pa.RecordBatch, features: tuple[str, ...]) -> NDAr
     if not channels:
         return np.ones(rows.num_rows, dtype=bool)
     ranks = matrix(rows, tuple(f"{channel}_rank" for channel in channels))
-    found: NDArray[np.bool_] = ~np.isnan(ranks).all(axis=1)
-    return found
+    return np.asarray(~np.isnan(ranks).all(axis=1))
 
 
 def fit(found: Queries, features: tuple[str, ...], settings: Ranker, rounds: int | None = None) -> Fitted:
     """Train with early stopping on the newest window, then again on all windows for as many rounds.
 
     With `rounds` it is trained for so many. With too few queries on either side (ranker.min_groups) nothing
-    is held back and BLIND_ROUNDS are boosted. Where no list has both kinds of labels the margin is all there is.
+    is held back and BLIND_ROUNDS are boosted. Without a list to learn from there is the margin alone.
     """
     learnt = found.only(proposed(found.rows, features)).instructive()
     if not len(learnt.sizes):

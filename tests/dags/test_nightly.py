@@ -69,7 +69,9 @@ def test_order(dag: dict[str, Any]) -> None:
         "simulate_cold_start": ["embed", "profile_users"],
         "build_features": ["embed", "profile_users"],
         "fit_recall": ["simulate_cold_start"],
-        "train_ranker": ["build_features", "fit_recall"],
+        "build_training_set": ["build_features", "fit_recall"],
+        "ablate": ["build_training_set"],
+        "train_ranker": ["ablate"],
         "recommend": ["train_ranker"],
         "evaluate": ["recommend"],
     }

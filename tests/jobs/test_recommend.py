@@ -7,7 +7,7 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.partitions import Store, read
 from jobs.recommend import JOB
-from jobs.recommender.ranker import FEATURES
+from jobs.recommender.groups import FEATURES
 from jobs.step import execute
 
 DS = date(2026, 1, 31)

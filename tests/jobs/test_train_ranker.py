@@ -1,95 +1,160 @@
-"""Spark joins the training set here as it does every night."""
+from datetime import UTC, date, datetime, timedelta
 
-from datetime import UTC, date, datetime
-
+import numpy as np
 import pytest
 
 from feature_store.partitions import Store, read
-from jobs.recommender.ranker import FEATURES
+from jobs.recommender.groups import FEATURES, GIVEN, features_of
 from jobs.step import execute
 from jobs.train_ranker import JOB
 
-EARLIER, DS = date(2026, 1, 1), date(2026, 1, 9)
-USERS = [f"u{n}" for n in range(12)]
-ITEMS = [f"i{n}" for n in range(6)]
+EVE, DS = date(2026, 1, 31), date(2026, 2, 1)
+WINDOWS = [date(2026, 1, 4) + timedelta(days=7 * n) for n in range(4)]
+RANKER = {"RANKER__MIN_DATA_IN_LEAF": "2", "RANKER__MIN_GROUPS": "5"}
 
 
-def took(user, item, day, hour=12):
-    moment = datetime(2026, 1, day, hour, tzinfo=UTC)
-    return {"user_id": user, "item_id": item, "event_time": moment, "event_type": "event", "weight": 1.0}
-
-
-def candidate(user, item, rank):
-    return {
-        "user_id": user,
-        "item_id": item,
-        "score": 1 / rank,
-        "rank": rank,
-        "channels": ["als"],
-        "als_rank": rank,
-        "als_score": 1 / rank,
-    }
+def lists(window, users=12, decides="als_score", seed=0):
+    """Lists of six candidates; the one with the largest `decides` was taken."""
+    draw = np.random.default_rng([seed, window.day])
+    rows = []
+    for user in range(users):
+        scores = draw.random(6)
+        for item, score in enumerate(scores):
+            rows.append(
+                {
+                    "user_id": f"u{user:02}",
+                    "item_id": f"i{item}",
+                    "query_time": datetime(*window.timetuple()[:3], 12, tzinfo=UTC) + timedelta(days=1),
+                    "window": window,
+                    "label": int(score == scores.max()),
+                    "relevant_count": 1,
+                    "als_rank": 1,
+                    "als_score": draw.random(),
+                    "llm_pair_embedding_similarity": draw.random(),
+                    "input_max_event_time": datetime(*window.timetuple()[:3], 12, tzinfo=UTC)
+                    + timedelta(days=6),
+                }
+                | {decides: score}
+            )
+    return rows
 
 
 @pytest.fixture
-def settings(make_settings, publish):
-    """On the earlier night every user had all six candidates; afterwards each took the first of them."""
+def night(make_settings, publish):
+    """`night(windows, verdicts, ds)`: the training set and the verdicts of a night."""
 
-    def prepare(users=USERS, **overrides):
-        settings = make_settings(RANKER__MIN_DATA_IN_LEAF="2", SPARK__DRIVER_MEMORY='"1g"', **overrides)
-        events = [took(user, "i0", 2 + n % 7) for n, user in enumerate(users)]
-        publish(settings, "ingest", DS, {"interactions": events, "items": []})
-        rows = [candidate(user, item, n + 1) for user in users for n, item in enumerate(ITEMS)]
-        publish(settings, "fit_recall", EARLIER, {"candidates": rows})
-        features = [{"item_id": item, "item_events_count_7d": n} for n, item in enumerate(ITEMS)]
-        publish(
-            settings,
-            "build_features",
-            EARLIER,
-            {"item_features": features, "user_features": [{"user_id": user} for user in users]},
-        )
-        publish(settings, "embed", EARLIER, {"item_embeddings": [], "user_embeddings": []})
+    def prepare(rows, verdicts=(), ds=DS, **overrides):
+        settings = make_settings(**RANKER | overrides)
+        publish(settings, "build_training_set", ds, {"training_set": rows})
+        said = [
+            {"feature_group": group, "verdict": verdict, "window": ds}
+            for group, verdict in dict(verdicts).items()
+        ]
+        publish(settings, "ablate", ds, {"ablations": said})
         return settings
 
     return prepare
 
 
-def published(settings, table):
-    return read(table, Store(settings.data_root).published(table, DS).files)
+def all_windows(**how):
+    return [row for window in WINDOWS for row in lists(window, **how)]
 
 
-@pytest.mark.spark
-def test_a_ranker_is_trained_on_what_was_taken_of_earlier_candidates(settings):
-    prepared = settings(RANKER__MIN_GROUPS="5")
-    execute(JOB, DS, prepared)
-    (row,) = published(prepared, "rankers").to_pylist()
-    assert (row["status"], row["reason"]) == ("trained", "")
-    assert (row["groups"], row["positives"], row["rows"]) == (12, 12, 72)
-    assert row["features"] == list(FEATURES)
-    assert row["model_text"].startswith("tree\n")
+def ranker(settings, ds=DS):
+    execute(JOB, ds, settings)
+    (row,) = read("rankers", Store(settings.data_root).published("rankers", ds).files).to_pylist()
+    return row
+
+
+def test_a_ranker_is_trained_on_the_label_windows(night):
+    row = ranker(night(all_windows()))
+    assert (row["status"], row["reason"], row["trained_ds"]) == ("trained", "", DS)
+    assert (row["windows"], row["groups"], row["positives"], row["rows"]) == (4, 48, 48, 288)
+    assert row["features"] == list(features_of(GIVEN))
+    assert row["feature_groups"] == list(GIVEN)
+    assert row["margin_channels"] == ["als", "item_knn", "trending", "trending_category", "repeat"]
     gains = dict(zip(row["features"], row["importances"], strict=True))
-    assert max(gains, key=lambda name: gains[name]) in {"als_rank", "als_score", "item_events_count_7d"}
-    assert row["input_max_event_time"] == datetime(2026, 1, 8, 12, tzinfo=UTC)
-    assert published(prepared, "training_set").num_rows == 72
+    assert max(gains, key=lambda name: gains[name]) == "als_score"
+    assert row["valid_ndcg_at_10"] > 0.8
+    assert row["champion_ds"] is row["challenger_lift"] is None
+    assert row["input_max_event_time"] == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-@pytest.mark.spark
-def test_with_too_few_queries_it_says_so_and_recall_scores_have_to_do(settings):
-    prepared = settings(users=USERS[:3])
-    outcome = execute(JOB, DS, prepared)
-    (row,) = published(prepared, "rankers").to_pylist()
-    assert row["status"] == "fallback"
-    assert row["reason"].startswith(
-        "3 earlier queries have both taken and untaken candidates and a ranker needs 20"
-    )
-    assert row["model_text"] == ""
+def test_a_group_is_used_when_its_verdict_is_keep(night):
+    rows = all_windows(decides="llm_pair_embedding_similarity")
+    without = ranker(night(rows, {"embeddings": "unsure"}, ds=EVE), EVE)
+    with_it = ranker(night(rows, {"embeddings": "keep"}))
+    assert "embeddings" not in without["feature_groups"]
+    assert with_it["feature_groups"] == [*GIVEN, "embeddings"]
+    assert with_it["valid_ndcg_at_10"] > without["valid_ndcg_at_10"] + 0.2
+
+
+def test_the_setting_overrides_the_verdict(night):
+    row = ranker(night(all_windows(), {"embeddings": "drop"}, RANKER__GROUPS='["all"]'))
+    assert row["features"] == list(FEATURES)
+
+
+def test_with_too_few_lists_it_says_so_and_recall_scores_have_to_do(night):
+    settings = night(lists(WINDOWS[-1], users=3))
+    outcome = execute(JOB, DS, settings)
+    row = ranker(settings)
+    assert (row["status"], row["model_text"], row["trained_ds"]) == ("fallback", "", None)
+    assert row["reason"].startswith("3 earlier lists have both taken and untaken candidates and a ranker")
     assert any(row["reason"] in note for note in outcome.notes)
 
 
-def test_the_first_night_has_nothing_to_learn_from(make_settings, publish):
-    settings = make_settings()
-    publish(settings, "ingest", DS, {"interactions": [took("ann", "i0", 9)], "items": []})
-    execute(JOB, DS, settings)
-    (row,) = published(settings, "rankers").to_pylist()
+def test_the_first_night_has_nothing_to_learn_from(night):
+    row = ranker(night([]))
     assert (row["status"], row["rows"], row["input_max_event_time"]) == ("fallback", 0, None)
-    assert published(settings, "training_set").num_rows == 0
+
+
+def test_lists_of_which_nothing_was_taken_are_no_reason_to_fail(night):
+    rows = [row | {"label": 0} for row in all_windows()]
+    assert ranker(night(rows))["status"] == "fallback"
+
+
+# -- champion and challenger ---------------------------------------------------------------------------
+
+EARLIER = date(2026, 1, 25)
+
+
+@pytest.fixture
+def champion(night):
+    """The ranker of a week ago, of the first three windows: nothing of the fourth was known then."""
+
+    def prepare(**how):
+        settings = night([row for window in WINDOWS[:3] for row in lists(window, **how)], ds=EARLIER)
+        return ranker(settings, EARLIER)
+
+    return prepare
+
+
+def test_a_challenger_as_good_as_the_champion_replaces_it(night, champion):
+    champion()
+    row = ranker(night(all_windows()))
+    assert (row["status"], row["trained_ds"], row["champion_ds"]) == ("trained", DS, EARLIER)
+    assert row["challenger_low"] <= row["challenger_lift"] <= row["challenger_high"]
+
+
+def test_a_challenger_that_is_worse_with_confidence_does_not(night, champion):
+    """The older windows of tonight's training set teach the wrong thing; the champion's did not."""
+    before = champion(users=40)
+    wrong = [row for window in WINDOWS[:3] for row in lists(window, 40, "item_price")]
+    right = lists(WINDOWS[3], 40)
+    row = ranker(night(wrong + right))
+    assert (row["status"], row["trained_ds"], row["champion_ds"]) == ("kept", EARLIER, EARLIER)
+    assert row["challenger_high"] < 0
+    assert row["model_text"] == before["model_text"]
+    assert "worse than that of 2026-01-25" in row["reason"]
+
+
+def test_a_ranker_that_learnt_from_the_newest_window_is_no_judge_of_it(night):
+    ranker(night(all_windows(), ds=EVE), EVE)
+    assert ranker(night(all_windows()))["champion_ds"] is None
+
+
+def test_a_champion_whose_features_are_gone_is_passed_over(night, champion, publish):
+    row = champion()
+    settings = night(all_windows())
+    publish(settings, "train_ranker", EARLIER, {"rankers": [row | {"features": ["no_such_feature"]}]})
+    assert ranker(settings)["champion_ds"] is None

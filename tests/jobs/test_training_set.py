@@ -133,7 +133,6 @@ def test_rows_older_than_their_ttl_are_not_joined(train):
     rows = train([_event("ann", "m1", NOON)], versions)
     found = [(r["item_events_count_7d"], r["user_events_count_7d"]) for r in rows]
     assert found == [(1, None), (None, None)]
-    assert [r["features_known_at"] for r in rows] == [NOON - HOUR, NOON - 24 * HOUR]
 
 
 def test_of_rows_known_since_the_same_moment_the_later_night_wins(train):

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from feature_store.contract import TIME
+from feature_store.tables import TABLES
+from jobs.recommender.groups import FEATURES
 from jobs.recommender.history import History, encode
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,3 +57,40 @@ def query_table(rows):
 def table():
     """`table(rows)`: see query_table."""
     return query_table
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FLAGS = {column.name for column in TABLES["training_set"].columns if column.type == pa.bool_()}
+
+
+def make_training_rows(groups, days=4, rows=10, seed=0):
+    """Each query has one positive, the item with the largest cosine; other features are constant or null."""
+    generator = np.random.default_rng(seed)
+    schema = TABLES["training_set"].schema
+    names = ["user_id", "item_id", "query_time", "window", "label", "relevant_count", *FEATURES]
+    found = []
+    for group in range(groups):
+        cosines = generator.random(rows)
+        moment = START + timedelta(days=group % days)
+        for place, cosine in enumerate(cosines):
+            blank = {name: name in FLAGS if not schema.field(name).nullable else None for name in FEATURES}
+            found.append(
+                blank
+                | {
+                    "user_id": f"u{group:03}",
+                    "item_id": f"i{place}",
+                    "query_time": moment,
+                    "window": moment.date(),
+                    "label": int(cosine == cosines.max()),
+                    "relevant_count": 1,
+                    "als_rank": 1,
+                    "llm_pair_embedding_similarity": cosine,
+                }
+            )
+    return pa.Table.from_pylist(found, pa.schema([schema.field(name) for name in names]))
+
+
+@pytest.fixture(scope="session")
+def training_rows():
+    """`training_rows(groups, days=4, rows=10, seed=0)`."""
+    return make_training_rows
