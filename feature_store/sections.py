@@ -266,7 +266,7 @@ class Price(Section):
 class Generation(Section):
     """The model that answers requests and the engine that runs it."""
 
-    engine: Literal["server", "vllm", "http", "fake"]
+    engine: Literal["server", "vllm", "http", "fake", "none"]
     model: str
     quantization: str
     adapter: str

@@ -120,6 +120,7 @@ renew() {
     adopt_pip_settings
     compile+=("${sources[@]}")
     "${compile[@]}" --group feast -o infra/lock/feast.txt
+    "${compile[@]}" --group rectools -o infra/lock/rectools.txt
     compile+=(pyproject.toml --extra dev)
     "${compile[@]}" --extra cpu -o infra/lock/cpu.txt 2>/dev/null ||
         "${compile[@]}" --extra cpu -o infra/lock/cpu.txt --index "$torch_index" --index-strategy unsafe-best-match

@@ -35,7 +35,7 @@ CHAIN = (
     "evaluate",
 )
 
-BENCHMARKS = ("generation", "features")  # infra/benchmarks/<name>.py
+BENCHMARKS = ("generation", "features", "quality")  # infra/benchmarks/<name>.py
 
 
 def load_job(name: str) -> Job:
@@ -123,6 +123,12 @@ def build_parser() -> Parser:
     bench = commands.add_parser("bench", help="a benchmark, side by side with a peer")
     bench.add_argument("name", choices=BENCHMARKS)
     bench.add_argument("--format", choices=("table", "json"), default="table")
+    bench.add_argument(
+        "--data",
+        type=Path,
+        help="quality: a folder with interactions.parquet and items.parquet, or with such folders",
+    )
+    bench.add_argument("--sets", help="quality: names of the sets to measure, with commas between them")
     commands.add_parser("stop", help="stop the model server this data root has running")
     return parser
 
@@ -274,7 +280,8 @@ def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
 def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
     # infra is no part of the program and comes with the repository only
     command = importlib.import_module("infra.benchmarks.command")
-    command.bench(arguments.name, arguments.format, settings)
+    options = {"data": arguments.data, "sets": arguments.sets}
+    command.bench(arguments.name, arguments.format, settings, options)
 
 
 COMMANDS = {

@@ -12,7 +12,7 @@ from feature_store.settings import Settings
 from jobs.history import cold_items, event_counts
 from jobs.llm.accounts import account, as_table, describe
 from jobs.llm.ask import ask
-from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
+from jobs.llm.engine import asks, find_model, generation_fingerprint, sampling_ref
 from jobs.llm.prompt import load_prompt
 from jobs.llm.protected import PRONOUNS
 from jobs.llm.request import Request
@@ -45,6 +45,9 @@ def run(night: Night) -> None:
 
 def _scope(night: Night) -> list[dict[str, Any]]:
     """Items that are worth a question: those with events enough, and the cold ones that are considered."""
+    if not asks(night.settings):
+        night.note("no item is profiled: generation.engine is none")
+        return []
     settings = night.settings.profiles
     items = night.read("items", ["item_id", "title", "description", "categories", "price", "attributes"])
     counts = event_counts(night.files("interactions"), night.as_of)

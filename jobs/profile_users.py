@@ -12,7 +12,7 @@ from feature_store.settings import Settings
 from jobs.history import History, recent_items
 from jobs.llm.accounts import account, as_table, describe
 from jobs.llm.ask import ask
-from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
+from jobs.llm.engine import asks, find_model, generation_fingerprint, sampling_ref
 from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
 from jobs.llm.text import clean
@@ -58,6 +58,9 @@ def shown_items(night: Night) -> dict[str, dict[str, Any]]:
 
 def _scope(night: Night, titles: Mapping[str, Any]) -> list[History]:
     """Active users, most recently active first, at most user_max; of items the catalogue still has."""
+    if not asks(night.settings):
+        night.note("no user is profiled: generation.engine is none")
+        return []
     settings = night.settings.profiles
     since = night.as_of - timedelta(days=settings.user_active_days)
     everyone = recent_items(night.files("interactions"), night.as_of, settings.user_history)

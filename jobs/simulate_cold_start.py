@@ -17,7 +17,7 @@ from feature_store.tables import TABLES
 from jobs.history import History, cold_items, event_counts, recent_items
 from jobs.llm.accounts import describe
 from jobs.llm.ask import Outcome, ask
-from jobs.llm.engine import find_model, generation_fingerprint, sampling_ref
+from jobs.llm.engine import asks, find_model, generation_fingerprint, sampling_ref
 from jobs.llm.preference import Pair, Preference, lean, read_preferences
 from jobs.llm.prompt import load_prompt
 from jobs.llm.request import Request
@@ -79,6 +79,9 @@ def _histories(night: Night, items: Mapping[str, Any]) -> dict[str, History]:
 
 def _questions(night: Night, item_ids: Sequence[str], histories: Mapping[str, History]) -> list[Question]:
     """For each cold item its nearest users, against the next cold item; at most `pairs` of them."""
+    if not asks(night.settings):
+        night.note("nothing to ask: generation.engine is none")
+        return []
     settings = night.settings.cold_start
     counts = event_counts(night.files("interactions"), night.as_of)
     cold = cold_items(item_ids, counts, settings.max_events, settings.items)

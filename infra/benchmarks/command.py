@@ -1,7 +1,8 @@
 """`nightmill bench NAME`: runs infra/benchmarks/<name>.py in a temporary data root, prints what it measured.
 
-A benchmark is a module with `run(settings, say) -> list[Row]`. It reads and writes under settings.data_root,
-which is empty and its own, and tells a person what it is doing with `say`, one line a step.
+A benchmark is a module with `run(settings, say, **options) -> list[Row]`, and OPTIONS with the names of those
+options if there are any. It reads and writes under settings.data_root, which is empty and its own, and tells
+a person what it is doing with `say`, one line a step.
 """
 
 import importlib
@@ -9,11 +10,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from feature_store.errors import NightmillError
+from feature_store.errors import NightmillError, UsageError
 from feature_store.sections import Settings
 from feature_store.settings import load_settings
 from infra.benchmarks.measures import environment, render
@@ -25,12 +27,19 @@ FIXED = {"NIGHTMILL_GENERATION__ENGINE": "server", "NIGHTMILL_STORE__REMOTE": ""
 DROPPED = ("NIGHTMILL_PROFILE", "NIGHTMILL_SOURCE__")
 
 
-def bench(name: str, output: str, settings: Settings) -> None:
-    """Run one benchmark and print its rows as `table` or `json`."""
+def bench(name: str, output: str, settings: Settings, options: Mapping[str, Any] | None = None) -> None:
+    """Run one benchmark and print its rows as `table` or `json`.
+
+    options: those of its OPTIONS that were given; UsageError names one it does not take.
+    """
+    benchmark = importlib.import_module(f"infra.benchmarks.{name.replace('-', '_')}")
+    given = {option: value for option, value in (options or {}).items() if value}
+    if unknown := [option for option in given if option not in getattr(benchmark, "OPTIONS", ())]:
+        raise UsageError(f"bench {name} takes no --{unknown[0]}")
     require_prepared(settings)
     with tempfile.TemporaryDirectory(prefix=f"nightmill-bench-{name}-") as folder, _environment(folder):
         own = load_settings()
-        rows = importlib.import_module(f"infra.benchmarks.{name.replace('-', '_')}").run(own, Say(name))
+        rows = benchmark.run(own, Say(name), **given)
         print(render(rows, environment(own), output))
 
 

@@ -14,17 +14,23 @@ import psutil
 from feature_store.sections import Settings
 
 PACKAGES = ("torch", "duckdb", "pyarrow", "numpy", "transformers")
-HEAD = ("measure", "ours", "peer", "ratio", "unit")
+HEAD = ("measure", "ours", "peer", "ratio")
+INTERVAL = ("low", "high")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measure; `peer` is None where nothing compares."""
+    """One measure; `peer` is None where nothing compares.
+
+    low, high: the 95% interval of ours - peer, where it was taken over many units (users).
+    """
 
     measure: str
     ours: float
     peer: float | None
     unit: str
+    low: float | None = None
+    high: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -34,9 +40,12 @@ class Row:
         return self.ours / self.peer if self.peer else float("inf")
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as JSON has it; an infinite ratio is null."""
+        """The row as JSON has it; an infinite ratio is null, an interval is there where it was taken."""
         ratio = self.ratio if self.ratio != float("inf") else None
-        return asdict(self) | {"ratio": ratio}
+        said = {
+            name: value for name, value in asdict(self).items() if name not in INTERVAL or value is not None
+        }
+        return said | {"ratio": ratio}
 
 
 def environment(settings: Settings) -> dict[str, Any]:
@@ -60,13 +69,17 @@ def render(rows: Sequence[Row], about: Mapping[str, Any], output: str) -> str:
     """Rows and environment as a table for people, or as JSON."""
     if output == "json":
         return json.dumps({"rows": [row.as_dict() for row in rows], "environment": about}, indent=2)
-    cells = [HEAD] + [
-        (row.measure, _number(row.ours), _number(row.peer), _number(row.ratio), row.unit) for row in rows
-    ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    between = INTERVAL if any(row.low is not None for row in rows) else ()
+    cells = [(*HEAD, *between, "unit")] + [_cells(row, between) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = [_line(line, widths) for line in cells]
     lines[1:1] = ["  ".join("-" * width for width in widths)]
     return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in about.items())])
+
+
+def _cells(row: Row, between: Sequence[str]) -> tuple[str, ...]:
+    numbers = (row.ours, row.peer, row.ratio, *(getattr(row, name) for name in between))
+    return (row.measure, *map(_number, numbers), row.unit)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -65,9 +65,16 @@ class Model:
     ref: ModelRef
 
 
+def asks(settings: Settings) -> bool:
+    """Whether any question is to be asked; with the engine `none` the tables of answers are empty."""
+    return settings.generation.engine != "none"
+
+
 def find_model(settings: Settings) -> Model:
     """The model the settings name; the fake engine has one of its own, so that its answers stay its own."""
     generation = settings.generation
+    if not asks(settings):
+        return Model(ResolvedModel("", "none", ""), ModelRef("none", ""))
     if generation.engine == "fake":
         return Model(ResolvedModel("", "fake", "1"), ModelRef("fake", "1"))
     model = resolve_model(generation.model, settings)

@@ -240,3 +240,13 @@ def test_the_answers_of_the_examples_satisfy_the_schema() -> None:
 
 def test_what_version_2_answered_of_dated_rows_is_not_asked_again() -> None:
     assert _shown(DATED | {"description": None}) == _shown(DATED | {"description": None}, 2)
+
+
+def test_without_a_model_nothing_is_asked_and_with_one_again_everything(make_settings: Make) -> None:
+    settings = make_settings(GENERATION__ENGINE="none", PROFILES__ITEM_MIN_EVENTS="0")
+    execute(ingest.JOB, DS, settings)
+    execute(profile_items.JOB, DS, settings)
+    assert read("item_profiles", published(settings).files).num_rows == 0
+    settings = make_settings(GENERATION__ENGINE="fake", PROFILES__ITEM_MIN_EVENTS="0")
+    execute(profile_items.JOB, DS, settings)
+    assert read("item_profiles", published(settings).files).num_rows == 4

@@ -69,3 +69,8 @@ def test_only_active_users_are_asked_about(make_settings: Make, seen: dict[str, 
 def test_at_most_so_many_the_most_recently_active_first(make_settings: Make, seen: dict[str, str]) -> None:
     run(make_settings(GENERATION__ENGINE="fake", PROFILES__USER_MAX="1"), SECOND)
     assert set(seen) == {"bob"}
+
+
+def test_without_a_model_nobody_is_asked(make_settings: Make, seen: dict[str, str]) -> None:
+    partition = run(make_settings(GENERATION__ENGINE="none", GENERATION__MODEL="no/such-model"), SECOND)
+    assert (read("user_profiles", partition.files).num_rows, seen) == (0, {})

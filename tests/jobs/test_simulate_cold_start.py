@@ -133,3 +133,9 @@ def test_without_cold_items_nothing_is_asked(
     manifest = run(none).manifest
     assert manifest["rows"]["written"] == 0
     assert "nothing to ask: 0 cold items" in manifest["notes"][0]
+
+
+def test_without_a_model_nobody_is_asked(settings: Settings) -> None:
+    without = settings.generation.model_copy(update={"engine": "none"})
+    partition = run(settings.model_copy(update={"generation": without}))
+    assert read("synthetic_interactions", partition.files).num_rows == 0
