@@ -5,10 +5,10 @@ same users by the same code. docs/quality.md has the protocol. Some twenty minut
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -52,20 +52,28 @@ def measure(one: Set, root: Path, say: Callable[[str], None]) -> list[Row]:
     say(f"{one.name}: split at {cut.moment:%Y-%m-%d}, {cut.days} days, {len(cut.relevant):,} users to judge")
     folder = folder_of(root, "lists")
     prepare(folder, cut, raw.items)
-    nights = cut.nights(getattr(settings.ranker, "windows", 3))
-    say(f"{one.name}: our nights {', '.join(map(str, nights))}")
-    found = side(
-        "quality_nights", "ours", environ | horizon(cut), nights=list(map(str, nights)), output=str(folder)
-    )
-    seconds = {"ours": found["seconds"]}
+    nights = [str(ds) for ds in cut.nights(settings.ranker.windows)]
+    say(f"{one.name}: our nights {', '.join(nights)}")
+    found = side("quality_nights", "ours", environ | horizon(cut), nights=nights, folder=str(folder))
+    say(f"{one.name}: {about(found)}")
+    seconds = {"ours": sum(found["seconds"].values())}
     for peer in quality_peers.SIDES:
-        seconds[peer] = side("quality_peers", peer, folder=str(folder))["seconds"]
+        chosen = side("quality_peers", peer, folder=str(folder), days=cut.days)
+        say(f"{one.name}: {peer} with {chosen['setting']}")
+        seconds[peer] = chosen["seconds"]
     say(f"{one.name}: RecTools, in an environment of its own")
     python = interpreter("rectools", Path(settings.cache_root))
-    seconds["rectools"] = side(
-        "rectools_peer", "rectools", python=python, folder=str(folder), days=cut.days, threads=cores()
-    )["seconds"]
-    return rows(one.name, cut, folder, len(raw.items), seconds)
+    how: dict[str, Any] = {"folder": str(folder), "days": cut.days, "threads": cores()}
+    seconds["rectools"] = side("rectools_peer", "rectools", python=python, **how)["seconds"]
+    return rows(one.name, cut, folder, raw.items.num_rows, seconds)
+
+
+def about(found: Mapping[str, Any]) -> str:
+    """A line on our side: the ranker, the verdicts behind it, and where the time went."""
+    verdicts = ", ".join(f"{group} {verdict}" for group, verdict in sorted(found["verdicts"].items()))
+    seconds = ", ".join(f"{part} {value:.0f} s" for part, value in found["seconds"].items())
+    learnt = ", ".join(found["feature_groups"])
+    return f"ranker {found['status']}, learnt from {learnt} (verdicts: {verdicts or 'none'}); {seconds}"
 
 
 def prepare(folder: Path, cut: Split, items: pa.Table) -> None:
@@ -114,18 +122,29 @@ def rows(name: str, cut: Split, folder: Path, items: int, seconds: Mapping[str, 
         against("without_generated", "without_generated"),
         Row(f"users_judged/{name}", len(cut.relevant), None, "users"),
         Row(f"items/{name}", items, None, "items"),
+        Row(f"candidate_recall/{name}", _candidate_recall(folder, cut), None, "share of new items"),
         Row(f"horizon_days/{name}", cut.days, None, "days"),
-        *(Row(f"seconds/{name}/{part}", value, None, "s") for part, value in seconds.items()),
+        *(Row(f"seconds_{side_}/{name}", value, None, "s") for side_, value in seconds.items()),
     ]
 
 
 def _ndcg(path: Path, cut: Split) -> metrics.PerUser:
     """NDCG of a file of lists for each judged user; somebody without a list has 0."""
-    found = pq.read_table(path, columns=["user_id", "item_id", "rank"]).sort_by(
-        [("user_id", "ascending"), ("rank", "ascending"), ("item_id", "ascending")]
-    )
-    by_user: dict[str, list[str]] = {}
+    return metrics.ndcg_at_k(_lists(path, cut), list(cut.relevant.values()), K)
+
+
+def _candidate_recall(folder: Path, cut: Split) -> float:
+    """Share of what a user went on to take that was among the candidates, the mean over users."""
+    found = _lists(folder / "recall.parquet", cut)
+    size = max(map(len, found))
+    return float(metrics.candidate_recall_at_n(found, list(cut.relevant.values()), size).mean())
+
+
+def _lists(path: Path, cut: Split) -> list[list[str]]:
+    """The list of each judged user, best first, whatever the order of rows in the file."""
+    order: list[tuple[str, str]] = [(name, "ascending") for name in ("user_id", "rank", "item_id")]
+    found = pq.read_table(path).sort_by(order)
+    by_user: dict[str, list[str]] = {user: [] for user in cut.relevant}
     for user, item in zip(found["user_id"].to_pylist(), found["item_id"].to_pylist(), strict=True):
-        by_user.setdefault(user, []).append(item)
-    lists: Sequence[Sequence[str]] = [by_user.get(user, []) for user in cut.relevant]
-    return np.asarray(metrics.ndcg_at_k(lists, list(cut.relevant.values()), K))
+        by_user[user].append(item)
+    return list(by_user.values())

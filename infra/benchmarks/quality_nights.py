@@ -7,61 +7,58 @@ judged night runs the whole chain, and what it published is read from the store.
 import json
 import sys
 import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import dataset
 
 from feature_store import spark
-from feature_store.partitions import Partition, Store, read
+from feature_store.partitions import Store, read
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
 from infra.benchmarks.processes import result
 from jobs.backfill import Backfill
 from jobs.cli import CHAIN, load_job
+from jobs.recommender.groups import GIVEN
 from jobs.step import Outcome, execute
 
-# Groups that need no model; the names are those of [ranker] groups.
-WITHOUT_GENERATED = ("behaviour", "recall")
 LAST_OF_EARLIER = "fit_recall"  # earlier nights are learnt from by their candidates
 TOP = 10
 
 
-def run(nights: list[date], output: Path) -> dict[str, Any]:
-    """Run the nights, the last one whole; write lists of every stage; seconds of each part.
+def run(nights: list[date], folder: Path) -> dict[str, Any]:
+    """Run the nights, the last one whole, and write the lists of every stage; seconds of each part.
 
-    output gets ranker.parquet, without_generated.parquet, candidates.parquet and one file a channel.
+    folder: has users.parquet, those whose lists are wanted; gets ours, without_generated, candidates and a
+    file a channel, with user_id, item_id, rank up to TOP, and recall.parquet with all candidates.
     """
     settings, judged = load_settings(), nights[-1]
+    lists = Lists(Store(settings.data_root), judged, folder)
     ahead = CHAIN[: CHAIN.index(LAST_OF_EARLIER) + 1]
     rest = [name for name in CHAIN[len(ahead) :] if name != "evaluate"]
-    seconds: dict[str, float] = {}
     with spark.session(settings):
         began = time.monotonic()
         Backfill(nights, settings, say).run(ahead)
-        seconds["nights"] = time.monotonic() - began
+        seconds = {f"{len(nights)} nights up to {LAST_OF_EARLIER}": time.monotonic() - began}
         for name in rest:
             outcome = execute(load_job(name), judged, settings)
             say(outcome)
             seconds[name] = outcome.seconds
-        facts = _write(Store(settings.data_root), judged, output)
-        if not hasattr(settings.ranker, "groups"):
-            return {"seconds": seconds} | facts
-        settings = settings.model_copy(
-            update={"ranker": settings.ranker.model_copy(update={"groups": WITHOUT_GENERATED})}
-        )
+        ranker = lists.ranker()
+        lists.write("recommendations", "rank", "ours")
+        lists.write("candidates", "rank", "candidates")
+        for channel in CHANNELS:
+            lists.write("candidates", f"{channel}_rank", channel)
+        lists.write("candidates", "rank", "recall", settings.recall.candidates)
+        learnt = settings.ranker.model_copy(update={"groups": GIVEN})
         for name in ("train_ranker", "recommend"):
-            execute(load_job(name), judged, settings)
-        lists = _published(Store(settings.data_root), "recommendations", judged)
-        _best(
-            read("recommendations", lists.files, ["user_id", "item_id", "rank"]),
-            "rank",
-            output / "without_generated",
-        )
-    return {"seconds": seconds} | facts
+            say(execute(load_job(name), judged, settings.model_copy(update={"ranker": learnt})))
+        lists.write("recommendations", "rank", "without_generated")
+    return {"seconds": seconds} | ranker
 
 
 def say(outcome: Outcome) -> None:
@@ -70,37 +67,36 @@ def say(outcome: Outcome) -> None:
     print(f"{outcome.ds} {outcome.job}: {outcome.seconds:.1f} s {said}", file=sys.stderr, flush=True)
 
 
-def _published(store: Store, table: str, ds: date) -> Partition:
-    partition = store.published(table, ds)
-    assert partition is not None, f"{table} of {ds} was published a moment ago"
-    return partition
+@dataclass(frozen=True)
+class Lists:
+    """What a night published, as the benchmark reads lists."""
 
+    store: Store
+    ds: date
+    folder: Path
 
-def _write(store: Store, ds: date, output: Path) -> dict[str, Any]:
-    lists = read("recommendations", _published(store, "recommendations", ds).files)
-    _best(lists, "rank", output / "ours")
-    columns = ["user_id", "item_id", "rank", *(f"{channel}_rank" for channel in CHANNELS)]
-    candidates = read("candidates", _published(store, "candidates", ds).files, columns)
-    _best(candidates, "rank", output / "candidates")
-    for channel in CHANNELS:
-        _best(candidates, f"{channel}_rank", output / channel)
-    pq.write_table(candidates.select(["user_id", "item_id", "rank"]), output / "recall.parquet")
-    (ranker,) = read("rankers", _published(store, "rankers", ds).files).to_pylist()
-    return {
-        "stage": pc.unique(lists["stage"]).to_pylist(),
-        "ranker": {
-            name: value for name, value in ranker.items() if isinstance(value, str | int | float | list)
-        },
-    }
+    def ranker(self) -> dict[str, Any]:
+        """Whether the night has a ranker, the groups it learnt from, and the verdict on each."""
+        (row,) = read("rankers", self._files("rankers"), ["status", "feature_groups"]).to_pylist()
+        verdicts = read("ablations", self._files("ablations"), ["feature_group", "verdict"]).to_pylist()
+        return row | {"verdicts": {row["feature_group"]: row["verdict"] for row in verdicts}}
 
+    def write(self, table: str, rank: str, name: str, top: int = TOP) -> None:
+        """The first `top` of each wanted user by a column of ranks."""
+        users = pq.read_table(self.folder / "users.parquet")["user_id"].combine_chunks()
+        wanted = pc.field("user_id").isin(users) & (pc.field(rank) <= top)
+        rows = dataset.dataset(list(map(str, self._files(table)))).to_table(
+            {"user_id": pc.field("user_id"), "item_id": pc.field("item_id"), "rank": pc.field(rank)},
+            filter=wanted,
+        )
+        pq.write_table(rows, self.folder / f"{name}.parquet")
 
-def _best(rows: pa.Table, rank: str, path: Path) -> None:
-    """The first TOP of each user by a column of ranks, as the benchmark reads lists."""
-    first = rows.filter(pc.less_equal(rows[rank], TOP))
-    first = pa.table({"user_id": first["user_id"], "item_id": first["item_id"], "rank": first[rank]})
-    pq.write_table(first, path.with_suffix(".parquet"))
+    def _files(self, table: str) -> list[Path]:
+        partition = self.store.published(table, self.ds)
+        assert partition is not None, f"{table} of {self.ds} was published a moment ago"
+        return partition.files
 
 
 if __name__ == "__main__":
     config = json.loads(sys.argv[2])
-    result(run([date.fromisoformat(ds) for ds in config["nights"]], Path(config["output"])))
+    result(run([date.fromisoformat(ds) for ds in config["nights"]], Path(config["folder"])))

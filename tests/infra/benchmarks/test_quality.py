@@ -30,11 +30,12 @@ OURS = (1 / np.log2(3) + 1 / IDEAL_OF_TWO) / 4
 @pytest.fixture
 def folder(tmp_path):
     """Lists of every side: ours as above, als without a hit, the others empty."""
-    stages = ("without_generated", "candidates", *CHANNELS, *quality_peers.SIDES, "rectools")
+    stages = ("without_generated", "candidates", *CHANNELS, *quality_peers.SIDES, "rectools", "recall")
     for stage in stages:
         _write(tmp_path, stage, [])
     _write(tmp_path, "ours", LISTS)
     _write(tmp_path, "als", [("a", "x", 1)])
+    _write(tmp_path, "recall", [("a", "x", 1), ("a", "w", 2), ("b", "z", 150)])
     return tmp_path
 
 
@@ -54,7 +55,9 @@ def test_every_side_is_judged_on_every_user(folder):
     nothing = rows["ndcg10_vs_rectools/shop"]
     assert (nothing.peer, nothing.ratio) == (0.0, float("inf"))
     assert rows["users_judged/shop"].ours == 4
-    assert rows["seconds/shop/ours"].ours == 2.0
+    # all of a's, half of b's, nothing of the two others
+    assert rows["candidate_recall/shop"].ours == pytest.approx(1.5 / 4)
+    assert rows["seconds_ours/shop"].ours == 2.0
     measures = {
         f"ndcg10_vs_{peer}/shop" for peer in (*quality_peers.SIDES, "without_generated", "merged_recall")
     }
@@ -111,4 +114,4 @@ def test_all_sides_run_over_a_small_shop(tmp_path):
     assert rows["ndcg10_vs_without_generated/shop"].peer > 0
     assert any("split at 2024-03-" in line for line in said)
     lists = pq.read_table(tmp_path / "root" / "lists" / "ours.parquet")
-    assert lists["rank"].to_pylist().count(1) == 60
+    assert lists["rank"].to_pylist().count(1) == rows["users_judged/shop"].ours
