@@ -173,9 +173,14 @@ class Ablation(Section):
 
 
 class Recommend(Section):
-    """Length of the published lists."""
+    """The published lists: how long, how different, what is left out and what is explained."""
 
     top: int = Field(ge=1)
+    diversity: float = Field(ge=0, le=1)
+    explore_share: float = Field(ge=0, le=1)
+    deny_file: str
+    contributions: int = Field(ge=0)
+    explained: int = Field(ge=0)
 
 
 class Evaluate(Section):

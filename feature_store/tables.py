@@ -528,7 +528,17 @@ _ALL = (
             Column("score", NUMBER, "ranker score, or merged recall score on a fallback"),
             Column("channels", TEXTS, "channels that proposed the item"),
             Column("stage", TEXT, "what ordered the list", values=("ranker", "candidates")),
-            Column("ranker_ds", DAY, "night of the ranker", nullable=True),
+            Column("ranker_ds", DAY, "night whose training made the ranker", nullable=True),
+            Column("ranker_version", TEXT, "first digits of a hash of the ranker, empty on a fallback"),
+            Column("features_version", TEXT, "first digits of a hash of the partitions that were joined"),
+            Column(
+                "explored", FLAG, "whether the item has its place as a cold one (recommend.explore_share)"
+            ),
+            Column(
+                "contributions",
+                TEXTS,
+                "what moved the ranker's score most: a feature, its value and how much",
+            ),
         ),
         ("user_id", "item_id"),
     ),

@@ -187,3 +187,12 @@ class Scorer:
     def ordering(self, rows: pa.Table) -> NDArray[np.float64]:
         """Scores for a comparison of whole lists: what none of the ranker's channels proposed comes last."""
         return np.where(proposed(rows, self.features), self.score(rows), -np.inf)
+
+    def contributions(self, rows: pa.Table) -> NDArray[np.float64]:
+        """What each feature adds to the score of each row (SHAP values): shape (rows, features)."""
+        if not rows.num_rows or self._booster is None:
+            return np.zeros((rows.num_rows, len(self.features)))
+        values = matrix(rows, self.features)
+        found = self._booster.predict(values, pred_contrib=True, num_threads=cores())
+        # The last column is the same for every row.
+        return np.asarray(found, dtype=np.float64)[:, :-1]
