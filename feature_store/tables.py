@@ -462,8 +462,8 @@ _ALL = (
             Column(
                 "compared_to",
                 TEXT,
-                "no such features, or TF-IDF in their place",
-                values=("without", "control"),
+                "no such features, or what is in their place",
+                values=("without", "placebo", "control"),
             ),
             Column("slice", TEXT, "items that count as relevant", values=("all", "cold", "tail")),
             Column("window", DAY, "night of the lists, none of which any of the rankers has learnt from"),

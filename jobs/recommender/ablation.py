@@ -85,6 +85,7 @@ def measure(
         placebo = judge(Variant(FEATURES, shuffled(found, group, settings.seed), shown))
         found_out = [*_compare("group", everything, "without", without)]
         found_out += _compare("placebo", placebo, "without", without)
+        found_out += _compare("group", everything, "placebo", placebo)
         if group in FROM_TEXT:
             cheap = judge(Variant((*rest, *control.COLUMNS), found, shown))
             found_out += _compare("control", cheap, "without", without)

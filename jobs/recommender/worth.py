@@ -16,33 +16,36 @@ class Verdict(NamedTuple):
 def verdict(found: Sequence[Comparison], worthwhile: float) -> Verdict:
     """What to do with a group.
 
-    keep     it helps with confidence, over all items or over cold ones without harm to all
+    keep     it helps with confidence, and more than its placebo: over all items, or over cold ones without
+             harm to all
     drop     it harms with confidence, or TF-IDF in its place is better with confidence, or it is certain to
              be worth less than `worthwhile` NDCG@10
-    unsure   anything else, and whenever the placebo helps too: then the measurement cannot be trusted
+    unsure   anything else
     """
     by = {(c.variant, c.compared_to, c.slice): c for c in found}
     alone = by.get(("group", "without", "all"))
     if alone is None:
         return Verdict("unsure", "nothing was taken that it could be measured on")
     cold, cheap = by.get(("group", "without", "cold")), by.get(("group", "control", "all"))
-    placebo = by.get(("placebo", "without", "all"))
     lift = f"{_interval(alone)} NDCG@10 over {alone.users:,} users"
-    if placebo is not None and placebo.lift.low > 0:
-        return Verdict(
-            "unsure", f"a placebo seems to help too ({_interval(placebo)}), so {lift} says nothing"
-        )
     if alone.lift.high < 0:
         return Verdict("drop", f"it harms: {lift}")
     if cheap is not None and cheap.lift.high < 0:
         return Verdict("drop", f"TF-IDF of the same texts does better, for no tokens ({_interval(cheap)})")
     if alone.lift.low > 0:
-        return Verdict("keep", f"it helps: {lift}")
+        return _beyond_placebo(by.get(("group", "placebo", "all")), f"it helps: {lift}")
     if cold is not None and cold.lift.low > 0:
-        return Verdict("keep", f"it helps cold items ({_interval(cold)}), all items {lift}")
+        said = f"it helps cold items ({_interval(cold)}), all items {lift}"
+        return _beyond_placebo(by.get(("group", "placebo", "cold")), said)
     if alone.lift.high < worthwhile:
         return Verdict("drop", f"it buys nothing: {lift}, less than {worthwhile:g} for certain")
     return Verdict("unsure", f"the interval is too wide to tell: {lift}")
+
+
+def _beyond_placebo(compared: Comparison | None, said: str) -> Verdict:
+    if compared is None or compared.lift.low <= 0:
+        return Verdict("unsure", f"{said}, but hardly more than its placebo")
+    return Verdict("keep", said)
 
 
 def _interval(comparison: Comparison) -> str:

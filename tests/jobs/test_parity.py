@@ -11,7 +11,7 @@ import pytest
 from feature_store import spark
 from feature_store.partitions import Partition, Store, read
 from feature_store.settings import load_settings
-from feature_store.tables import CHANNEL_COLUMNS, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES
+from feature_store.tables import CHANNEL_COLUMNS, CHANNELS, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES
 from jobs import build_features, scoring_rows, training_set
 from jobs.night import Night
 from jobs.recommender.history import codes
@@ -60,16 +60,10 @@ TABLES = {
             "item_id": item,
             "score": 1 / rank,
             "rank": rank,
-            "trending_rank": rank,
-            "channels": ["trending"],
+            "channels": list(CHANNELS),
         }
-        | {
-            "trending_score": 1 / rank,
-            "als_rank": rank,
-            "als_score": 0.5,
-            "content_rank": rank,
-            "content_score": 0.1,
-        }
+        | {f"{channel}_rank": rank + n for n, channel in enumerate(CHANNELS)}
+        | {f"{channel}_score": 1 / (rank + n) for n, channel in enumerate(CHANNELS)}
         for user in USERS
         for rank, item in enumerate(ITEMS[3:], 1)
     ],

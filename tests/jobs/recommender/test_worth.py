@@ -13,20 +13,25 @@ HELPS, HARMS = compared("group", "without", 0.01, 0.03), compared("group", "with
 WIDE, NOTHING = compared("group", "without", -0.02, 0.02), compared("group", "without", -0.0005, 0.0005)
 
 
+BEYOND, NOT_BEYOND = compared("group", "placebo", 0.01, 0.03), compared("group", "placebo", -0.01, 0.03)
+COLD = compared("group", "without", 0.01, 0.05, "cold")
+
+
 @pytest.mark.parametrize(
     ("comparisons", "expected", "said"),
     [
-        ([HELPS], "keep", "it helps: +0.0200 (+0.0100 to +0.0300) NDCG@10 over 50 users"),
-        ([HARMS], "drop", "it harms"),
-        ([WIDE], "unsure", "too wide"),
-        ([NOTHING], "drop", "buys nothing"),
-        ([WIDE, compared("group", "without", 0.01, 0.05, "cold")], "keep", "helps cold items"),
-        ([HARMS, compared("group", "without", 0.01, 0.05, "cold")], "drop", "it harms"),
+        ([HELPS, BEYOND], "keep", "it helps: +0.0200 (+0.0100 to +0.0300) NDCG@10 over 50 users"),
+        ([HELPS, NOT_BEYOND], "unsure", "hardly more than its placebo"),
+        ([HELPS], "unsure", "hardly more than its placebo"),
+        ([HARMS, BEYOND], "drop", "it harms"),
+        ([WIDE, BEYOND], "unsure", "too wide"),
+        ([NOTHING, BEYOND], "drop", "buys nothing"),
+        ([WIDE, COLD, compared("group", "placebo", 0.01, 0.03, "cold")], "keep", "helps cold items"),
+        ([WIDE, COLD, BEYOND], "unsure", "hardly more than its placebo"),
+        ([HARMS, COLD], "drop", "it harms"),
         ([WIDE, compared("group", "without", 0.01, 0.05, "tail")], "unsure", "too wide"),
-        ([HELPS, compared("group", "control", -0.05, -0.01)], "drop", "TF-IDF"),
-        ([HELPS, compared("group", "control", -0.05, 0.01)], "keep", "it helps"),
-        ([HELPS, compared("placebo", "without", 0.001, 0.01)], "unsure", "placebo"),
-        ([HELPS, compared("placebo", "without", -0.001, 0.01)], "keep", "it helps"),
+        ([HELPS, BEYOND, compared("group", "control", -0.05, -0.01)], "drop", "TF-IDF"),
+        ([HELPS, BEYOND, compared("group", "control", -0.05, 0.01)], "keep", "it helps"),
         ([], "unsure", "nothing was taken"),
     ],
 )
