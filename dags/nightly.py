@@ -60,6 +60,7 @@ with DAG(
     build_features = job(
         "build_features", "Spark SQL over windows: `lifetimes`, `item_features`, `user_features`."
     )
+    tune = job("tune", "Searches settings of the recall channels on windows of the past: `tunings`.")
     fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
     build_training_set = job(
         "build_training_set", "Joins past lists with what was known at their time: `training_set`."
@@ -72,5 +73,6 @@ with DAG(
     ingest >> [profile_items, profile_users]
     profile_items >> embed
     [embed, profile_users] >> simulate_cold_start >> fit_recall
+    embed >> tune >> fit_recall
     [embed, profile_users] >> build_features
     [build_features, fit_recall] >> build_training_set >> ablate >> train_ranker >> recommend >> evaluate

@@ -150,6 +150,17 @@ class Recall(Section):
     seed: int
 
 
+class Tuning(Section):
+    """The search for settings of the recall channels."""
+
+    trials: int = Field(ge=0)
+    days: int = Field(ge=1)
+    users: int = Field(ge=1)
+    min_users: int = Field(ge=2)
+    events: int = Field(ge=1)
+    seed: int
+
+
 class Ranker(Section):
     """LightGBM lambdarank and its training set."""
 
@@ -370,6 +381,7 @@ class Settings(Section):
     profiles: Profiles
     cold_start: ColdStart
     recall: Recall
+    tuning: Tuning
     ranker: Ranker
     ablation: Ablation
     recommend: Recommend

@@ -389,6 +389,38 @@ _ALL = (
         ttl_days=30,
     ),
     Table(
+        "tunings",
+        "tune",
+        "How recall is set up: one row, found on windows before the ranker's label windows.",
+        (
+            Column(
+                "tuned_ds", DAY, "night whose search found it, an earlier one where it is carried forward"
+            ),
+            Column(
+                "status",
+                TEXT,
+                "searched for, carried forward, or the settings as they are",
+                values=("tuned", "carried", "default"),
+            ),
+            Column("reason", TEXT, "what became of the search"),
+            Column("window_start", TIME, "first moment of the events it was judged by", nullable=True),
+            Column(
+                "window_end", TIME, "moment before which all events lie that were looked at", nullable=True
+            ),
+            Column("parameters", TEXT, "keys of [recall] and what replaces them, a JSON object"),
+            Column("quotas", TEXT, "candidates each channel may bring for sure, a JSON object"),
+            Column("weights", TEXT, "what each channel's ranks weigh in the merged score, a JSON object"),
+            Column("searched_for", TEXT, "settings the search started from, a JSON object"),
+            _count("trials", "settings tried"),
+            _count("users", "users it was judged by"),
+            Column(
+                "default_ndcg_at_10", NUMBER, "NDCG@10 of the merged list as the settings are", True, 0, 1
+            ),
+            Column("tuned_ndcg_at_10", NUMBER, "NDCG@10 of the merged list as tuned", True, 0, 1),
+        ),
+        ("ds",),
+    ),
+    Table(
         "user_factors",
         "fit_recall",
         "The recall model's user factors (implicit ALS).",

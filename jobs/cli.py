@@ -27,6 +27,7 @@ CHAIN = (
     "embed",
     "simulate_cold_start",
     "build_features",
+    "tune",
     "fit_recall",
     "build_training_set",
     "ablate",

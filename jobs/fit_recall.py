@@ -1,17 +1,21 @@
 """fit_recall: who took what, and what texts say -> candidates for every active user.
 
-Each channel proposes up to recall.per_channel unseen items; reciprocal rank fusion merges them into
-recall.candidates, and every candidate keeps which channels proposed it, at which rank and score.
+The night's tuning says how the channels are set up. Each proposes up to recall.per_channel items (unseen
+ones, unless recall.repeats); weighted reciprocal rank fusion merges them into recall.candidates, of which
+each channel has a quota for sure, and every candidate keeps which channels proposed it, at which rank and
+score.
 """
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from feature_store.sections import Recall
 from jobs.night import Night, stamped
-from jobs.recommender import channels, fusion
+from jobs.recommender import channels, fusion, tuning
 from jobs.recommender.als import Als
 from jobs.recommender.history import COLUMNS, History, encode
+from jobs.recommender.quotas import Blend
 from jobs.step import Input, Job
 
 # Users whose proposals are in memory at once.
@@ -27,18 +31,22 @@ def run(night: Night) -> None:
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
         night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
     )
-    fitted = channels.fit(history, tables, night.settings.recall)
+    (row,) = night.read("tunings").to_pylist()
+    settings, blend = tuning.applied(row, night.settings.recall)
+    fitted = channels.fit(history, tables, settings)
     _write_factors(night, fitted.als, history)
-    night.write("candidates", stamped(_candidates(night, fitted, history), history.newest))
+    night.write("candidates", stamped(_candidates(night, fitted, history, settings, blend), history.newest))
 
 
-def _candidates(night: Night, fitted: channels.Channels, history: History) -> pa.Table:
+def _candidates(
+    night: Night, fitted: channels.Channels, history: History, settings: Recall, blend: Blend
+) -> pa.Table:
     users = history.active(night.settings.activity.days)
     found = []
     with night.progress(len(users), "fit_recall", "user") as progress:
         for start in range(0, len(users), _USERS):
             block = users[start : start + _USERS]
-            merged = channels.candidates(fitted, history, block, night.settings.recall)
+            merged = channels.candidates(fitted, history, block, settings, blend)
             found.append(fusion.as_rows(merged, block, history.user_ids, history.item_ids))
             progress.update(len(block))
     night.count(selected=len(users))
@@ -67,6 +75,7 @@ JOB = Job(
         Input("items"),
         Input("item_embeddings"),
         Input("synthetic_interactions"),
+        Input("tunings"),
     ),
     outputs=("user_factors", "item_factors", "candidates"),
     run=run,

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -6,6 +7,7 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.partitions import Store, read
 from jobs.fit_recall import JOB
+from jobs.recommender.quotas import Blend
 from jobs.step import execute
 
 DS = date(2026, 1, 31)
@@ -40,13 +42,25 @@ VECTORS = [
 ]
 
 
+def as_set(settings, parameters=(), quotas=(), weights=()):
+    """A row of tunings: equal shares but for what is given."""
+    blend = Blend.equal(settings.recall.candidates)
+    return {
+        "tuned_ds": DS,
+        "parameters": json.dumps(dict(parameters)),
+        "quotas": json.dumps(dict(blend.quotas) | dict(quotas)),
+        "weights": json.dumps(dict(blend.weights) | dict(weights)),
+    }
+
+
 @pytest.fixture
 def settings(make_settings, publish):
-    def prepare(events=EVENTS, vectors=VECTORS, synthetic=(), **overrides):
+    def prepare(events=EVENTS, vectors=VECTORS, synthetic=(), tuning=None, **overrides):
         settings = make_settings(RECALL__FACTORS="4", **overrides)
         publish(settings, "ingest", DS, {"interactions": events, "items": ITEMS})
         publish(settings, "embed", DS, {"item_embeddings": vectors})
         publish(settings, "simulate_cold_start", DS, {"synthetic_interactions": synthetic})
+        publish(settings, "tune", DS, {"tunings": [tuning or as_set(settings)]})
         return settings
 
     return prepare
@@ -137,3 +151,28 @@ def test_vectors_of_two_models_are_refused(settings):
     mixed = [*VECTORS[:3], VECTORS[3] | {"model_id": "n"}]
     with pytest.raises(NightmillError, match=r"several models cannot be compared \(m, n\)"):
         execute(JOB, DS, settings(vectors=mixed))
+
+
+def test_a_tuning_sets_parameters_quotas_and_weights(settings):
+    plain = settings()
+    alone = as_set(plain, {"factors": 3}, {"content": 1}, dict.fromkeys(["als", "trending", "item_knn"], 0.0))
+    tuned = settings(tuning=alone)
+    execute(JOB, DS, tuned)
+    rows = published(tuned, "candidates").to_pylist()
+    assert {len(row) for row in published(tuned, "item_factors")["factors"].to_pylist()} == {3}
+    for row in rows:
+        rank = row["content_rank"]
+        assert row["score"] == pytest.approx(60 / (60 + rank) if rank else 0)
+        assert rank is None or row["rank"] == rank
+
+
+def test_with_repeats_what_a_user_has_taken_may_be_proposed_again(settings):
+    prepared = settings(RECALL__REPEATS="true")
+    execute(JOB, DS, prepared)
+    assert lists(prepared)["ann"][0] in {"a", "b"}
+    (row,) = [
+        r
+        for r in published(prepared, "candidates").to_pylist()
+        if (r["user_id"], r["item_id"]) == ("ann", "a")
+    ]
+    assert {"als", "repeat", "trending"} <= set(row["channels"])

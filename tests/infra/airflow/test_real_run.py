@@ -95,8 +95,8 @@ def test_nights_in_order_until_a_gate_refuses(
     order = [call.split()[0] for call in first]
     assert order[0] == "ingest"
     assert set(order[1:4]) == {"profile_items", "profile_users", "embed"}
-    assert set(order[4:7]) == {"simulate_cold_start", "build_features", "fit_recall"}
-    assert order[7:] == list(CHAIN[7:])
+    assert set(order[4:8]) == {"simulate_cold_start", "build_features", "tune", "fit_recall"}
+    assert order[8:] == list(CHAIN[8:])
 
     # The refused job was not tried twice, what needs it did not run, and the third date was not begun.
     assert sorted(second) == [

@@ -1,0 +1,168 @@
+"""tune: how recall would have served users some weeks ago -> settings, quotas and weights of its channels.
+
+It looks at windows of time that end where the ranker's label windows begin, so that what a ranker is trained
+on and judged by is news to it. What was found is used again until it is tuning.days old.
+"""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_store.partitions import read
+from feature_store.settings import Settings
+from feature_store.tables import TABLES
+from jobs.night import Night
+from jobs.recommender import blending, tuning, windows
+from jobs.recommender.channels import Tables
+from jobs.recommender.history import COLUMNS
+from jobs.recommender.quotas import Blend
+from jobs.step import Input, Job
+
+Row = dict[str, Any]
+
+
+def run(night: Night) -> None:
+    """Stage the one row of tunings: carried forward, or searched for."""
+    row = _carried(night) or _searched(night)
+    night.note(f"tune: {row['status']}: {row['reason']}")
+    schema = TABLES["tunings"].schema
+    night.write("tunings", pa.table({k: pa.array([v], schema.field(k).type) for k, v in row.items()}))
+
+
+def window_end(as_of: datetime, settings: Settings) -> datetime:
+    """Where the ranker's label windows begin: nothing at or after it is looked at."""
+    return as_of - settings.ranker.windows * timedelta(days=settings.ranker.horizon_days)
+
+
+def _carried(night: Night) -> Row | None:
+    """The newest choice, where it is young enough and was made from the settings of this night."""
+    partitions = night.earlier("tunings")
+    if not partitions:
+        return None
+    (row,) = read("tunings", partitions[-1].files).to_pylist()
+    tuned: date = row["tuned_ds"]
+    fits = row["searched_for"] == _searched_for(night.settings)
+    age = (night.ds - tuned).days
+    if row["status"] == "default" or not fits or age >= night.settings.tuning.days:
+        return None
+    reason = f"found {age} days ago, on {tuned}; searched anew after {night.settings.tuning.days} days"
+    kept = [column.name for column in TABLES["tunings"].columns]
+    return {name: row[name] for name in (*kept, "input_max_event_time")} | {
+        "status": "carried",
+        "reason": reason,
+    }
+
+
+def _searched_for(settings: Settings) -> str:
+    """What a choice depends on beside the data."""
+    asked = settings.tuning.model_dump(exclude={"days"})
+    spans = {"horizon_days": settings.ranker.horizon_days, "windows": settings.ranker.windows}
+    return json.dumps({"recall": settings.recall.model_dump(), "tuning": asked} | spans, sort_keys=True)
+
+
+def _searched(night: Night) -> Row:
+    settings, end = night.settings.tuning, window_end(night.as_of, night.settings)
+    events = _before(night.read("interactions", COLUMNS), end)
+    items = night.read("items", ["item_id", "categories"])
+    sampled = windows.sample(events, settings.events, settings.seed)
+    length = timedelta(days=night.settings.ranker.horizon_days)
+    found = windows.find(sampled, items["item_id"], end, length, _judging(night.settings))
+    row = _unchanged(night) | {
+        "window_end": end,
+        "input_max_event_time": pc.max(events["event_time"]).as_py(),
+    }
+    if not found:
+        return row | {
+            "reason": f"no window before {end:%Y-%m-%d} has the {settings.min_users} users with a history "
+            "that a search needs (tuning.min_users): the settings as they are"
+        }
+    row |= {"window_start": found[-1].start, "users": sum(len(window.users) for window in found)}
+    embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
+    return row | _tuned(night, found, Tables(items, embeddings, _no_synthetic()))
+
+
+def _tuned(night: Night, found: list[windows.Window], tables: Tables) -> Row:
+    usual, tuned = night.settings.recall, night.settings.recall
+    steps = len(tuning.SPACES) + 2
+    with night.progress(steps, "tune", "step") as progress:
+        before = blending.propose(found, tables, usual)
+        equal = before.quality(Blend.equal(usual.candidates)).ndcg.mean()
+        progress.update(1)
+        for space in tuning.SPACES:
+            tuned = tuning.improved(space, found, tables, tuned, night.settings.tuning)
+            progress.update(1)
+        after = blending.propose(found, tables, tuned) if tuned != usual else before
+        blend = blending.learn(after)
+        progress.update(1)
+    ndcg = after.quality(blend).ndcg.mean()
+    changed = {key: value for key, value in tuned.model_dump().items() if value != getattr(usual, key)}
+    measured = {"trials": night.settings.tuning.trials * len(tuning.SPACES), "default_ndcg_at_10": equal}
+    if ndcg < equal:
+        return measured | {
+            "status": "tuned",
+            "tuned_ndcg_at_10": equal,
+            "reason": "nothing that was tried makes the merged list better: the settings as they are",
+        }
+    return measured | {
+        "status": "tuned",
+        "tuned_ndcg_at_10": ndcg,
+        "parameters": json.dumps(changed, sort_keys=True),
+        "quotas": json.dumps(blend.quotas),
+        "weights": json.dumps(blend.weights),
+        "reason": f"{len(changed)} settings changed; NDCG@10 of the merged list {equal:.4f} -> {ndcg:.4f} on "
+        f"{sum(len(window.users) for window in found):,} users of {len(found)} windows",
+    }
+
+
+def _unchanged(night: Night) -> Row:
+    blend = Blend.equal(night.settings.recall.candidates)
+    return {
+        "tuned_ds": night.ds,
+        "window_start": None,
+        "window_end": None,
+        "parameters": "{}",
+        "quotas": json.dumps(blend.quotas),
+        "weights": json.dumps(blend.weights),
+        "searched_for": _searched_for(night.settings),
+        "trials": 0,
+        "users": 0,
+        "default_ndcg_at_10": None,
+        "tuned_ndcg_at_10": None,
+        "status": "default",
+        "reason": "",
+    }
+
+
+def _judging(settings: Settings) -> windows.Judging:
+    asked = settings.tuning
+    return windows.Judging(
+        asked.users, asked.min_users, settings.activity.days, settings.recall.repeats, asked.seed
+    )
+
+
+def _before(events: pa.Table, end: datetime) -> pa.Table:
+    return events.filter(pc.less(events["event_time"], pa.scalar(end, events["event_time"].type)))
+
+
+def _no_synthetic() -> pa.Table:
+    """What a model imagines of a user comes from a history that goes beyond the windows."""
+    names = ("user_id", "item_id", "confidence")
+    return TABLES["synthetic_interactions"].schema.empty_table().select(names)
+
+
+JOB = Job(
+    name="tune",
+    summary="past windows of interactions -> settings, quotas and weights of the recall channels",
+    inputs=(
+        Input("interactions"),
+        Input("items"),
+        Input("item_embeddings"),
+        Input("tunings", earlier=True),
+    ),
+    outputs=("tunings",),
+    run=run,
+    settings=("activity", "recall", "ranker", "tuning"),
+)
