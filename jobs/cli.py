@@ -36,7 +36,7 @@ CHAIN = (
     "evaluate",
 )
 
-BENCHMARKS = ("generation", "features", "quality")  # infra/benchmarks/<name>.py
+BENCHMARKS = ("generation", "features", "quality", "anchors")  # infra/benchmarks/<name>.py
 
 
 def load_job(name: str) -> Job:
