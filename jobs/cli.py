@@ -36,7 +36,7 @@ CHAIN = (
     "evaluate",
 )
 
-BENCHMARKS = ("generation", "features", "quality", "anchors")  # infra/benchmarks/<name>.py
+BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend")  # infra/benchmarks/<name>.py
 
 
 def load_job(name: str) -> Job:
@@ -111,6 +111,10 @@ def build_parser() -> Parser:
     canary = commands.add_parser("canary", help="show that a date knows nothing of what came after it")
     canary.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
     canary.add_argument("--keep", action="store_true", help="keep the runs it compares, whatever it finds")
+    similar = commands.add_parser("similar-items", help="what stands near an item, and who says so")
+    similar.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
+    similar.add_argument("--item", required=True, help="item_id")
+    similar.add_argument("--top", type=parse_count, default=10, metavar="N", help="how many (default 10)")
     sql = commands.add_parser("sql", help="DuckDB over every published table")
     sql.add_argument("query")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -233,6 +237,15 @@ def _sql(arguments: argparse.Namespace, settings: Settings) -> None:
     print(query(open_store(settings), arguments.query, arguments.format))
 
 
+def _similar_items(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.remote import open_store
+    from jobs.similar_items import similar_items
+
+    store = open_store(settings)
+    with store.lease():
+        print(similar_items(store, arguments.ds, arguments.item, arguments.top))
+
+
 def _export_feast(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.remote import open_store
     from jobs.export_feast import export
@@ -290,6 +303,7 @@ COMMANDS = {
     "backfill": _backfill,
     "canary": _canary,
     "replay": _replay,
+    "similar-items": _similar_items,
     "sql": _sql,
     "export-feast": _export_feast,
     "compact": _compact,

@@ -1,5 +1,8 @@
 """The lists of a block of users: candidates, scored, filtered, ordered, and filled to their full length."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -117,8 +120,16 @@ class ListMaker:
         """The rows with what they were scored by, their scores, and which of them the ranker is there for."""
         if self._joined is None or self.scorer is None:
             return rows, rows["score"].to_numpy(), np.ones(rows.num_rows, dtype=bool)
-        rows = self._joined.rows(rows, items)
-        return rows, self.scorer.score(rows), proposed(rows, self.scorer.features)
+        with self._timed("join"):
+            rows = self._joined.rows(rows, items)
+        with self._timed("score"):
+            return rows, self.scorer.score(rows), proposed(rows, self.scorer.features)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._night.timings[what] = self._night.timings.get(what, 0.0) + time.monotonic() - started
 
     def _ordered(
         self,
@@ -165,9 +176,10 @@ class ListMaker:
         if self.scorer is None or not wanted.any():
             return pa.array([[]] * len(listed.users), type_)
         shown = rows.take(pa.array(listed.places[wanted]))
-        said = contributions.sentences(
-            shown, self.scorer.contributions(shown), self.scorer.features, self._settings.contributions
-        )
+        with self._timed("explain"):
+            said = contributions.sentences(
+                shown, self.scorer.contributions(shown), self.scorer.features, self._settings.contributions
+            )
         at = np.where(wanted, np.cumsum(wanted) - 1, 0)
         spread = said.take(pa.array(at, mask=~wanted))
         return pc.if_else(spread.is_valid(), spread, pa.scalar([], type_))
