@@ -159,7 +159,8 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     contract = TABLES[table]
     schema = pa.schema([field.with_nullable(True) for field in contract.schema])
-    same = dict.fromkeys(("as_of", "known_at", "generated_at", "ingested_at"), AS_OF)
+    times = ("as_of", "known_at", "generated_at", "ingested_at")
+    same: dict[str, Any] = dict.fromkeys(times, AS_OF)
     same |= {"ds": DS, "run_id": RUN}
     with pq.ParquetWriter(folder / "part-00000.parquet", schema, compression="zstd") as file:
         for start, end in _blocks(count, size):

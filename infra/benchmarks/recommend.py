@@ -2,7 +2,7 @@
 
 Both sides of recall use the same factors, which implicit fitted: what is compared is the search, seen items
 left out, ours with ties settled by item. Ranking is the recommend job itself over made tables with a ranker
-that the project's own code trained. TODO minutes on two cores.
+that the project's own code trained.
 """
 
 import json
