@@ -29,6 +29,8 @@ class Als:
     def recommend(self, users: Codes, n: int, seen: csr_matrix) -> Proposals:
         """The n unseen items with the largest product of factors."""
         known = self.known_users[users]
+        if known.all():  # without a copy of what is seen
+            return nearest(self.item_factors, self.user_factors[users], n, seen, self.known_items)
         found = nearest(self.item_factors, self.user_factors[users[known]], n, seen[known], self.known_items)
         return found.spread(known)
 

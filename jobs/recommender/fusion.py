@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from feature_store.tables import CHANNELS
 from jobs.recommender.history import Codes
-from jobs.recommender.lists import best
 from jobs.recommender.proposals import Proposals
 from jobs.recommender.quotas import Blend
 
 # Flattens the difference between first places; the value of the source's experiments.
 K = 60
+# Scores as whole numbers up to this.
+_SCORE_BITS = 34
+_SCALE = 1 << _SCORE_BITS - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def merge(
     their score, so that the first of a channel has about 1.
     """
     flat = {name: _flatten(found, catalogue_size) for name, found in proposals.items()}
-    keys, at_key = np.unique(np.concatenate([key for key, _, _ in flat.values()]), return_inverse=True)
+    keys, at_key = _distinct(np.concatenate([key for key, _, _ in flat.values()]))
     ends = np.cumsum([len(key) for key, _, _ in flat.values()])
     ranks, scores = {}, {}
     total, reserved = np.zeros(len(keys)), np.zeros(len(keys), dtype=bool)
@@ -57,7 +59,7 @@ def merge(
         reserved[at] |= rank <= (blend.quotas[name] if blend else 0)
     users, items = np.divmod(keys, max(catalogue_size, 1))
     total = total.round(9)
-    order, places = _kept(users, items, total, reserved, limit)
+    order, places = _kept(users, total, reserved, limit)
     return Merged(
         users=users[order],
         items=items[order],
@@ -68,19 +70,40 @@ def merge(
     )
 
 
+def _distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct keys in order, and the place of each key among them, as np.unique has it.
+
+    Each key carries its place through the sort, which is eight times faster than sorting places by keys.
+    """
+    bits = len(keys).bit_length()
+    packed = np.sort((keys << bits) + np.arange(len(keys)))
+    ordered, order = packed >> bits, packed & ((1 << bits) - 1)
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    at = np.empty(len(keys), dtype=np.int64)
+    at[order] = np.cumsum(first) - 1
+    return ordered[first], at
+
+
 def _kept(
-    users: NDArray[np.int64],
-    items: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    reserved: NDArray[np.bool_],
-    limit: int,
+    users: NDArray[np.int64], scores: NDArray[np.float64], reserved: NDArray[np.bool_], limit: int
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Places of each user's candidates in order of score, and their ranks; reserved ones are kept first."""
-    order = np.lexsort((items, -scores, ~reserved, users))
-    ordered = users[order]
-    kept = order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < limit]
-    again, ranks = best(users[kept], items[kept], scores[kept], limit)
-    return kept[again], ranks
+    """Places of each user's candidates in order of score, and their ranks; reserved ones are kept first.
+
+    Pairs come in order of user and item, so that a stable sort settles ties by item.
+    """
+    below = _SCALE - np.round(scores * (_SCALE / scores.max(initial=1.0))).astype(np.int64)
+    # One integer a pair: sorting those is several times faster than sorting by columns.
+    packed = (users << _SCORE_BITS + 1) + below
+    kept = np.argsort(packed + (~reserved).astype(np.int64) * (_SCALE << 1), kind="stable")
+    kept = np.sort(kept[_places(users[kept]) < limit])
+    order = kept[np.argsort(packed[kept], kind="stable")]
+    return order, _places(users[order]) + 1
+
+
+def _places(users: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many entries of the same user come before each; users are in order."""
+    return np.arange(len(users)) - np.searchsorted(users, users)
 
 
 def _flatten(

@@ -11,8 +11,8 @@ from jobs.recommender import trending
 from jobs.recommender.history import Codes, History, codes
 from jobs.recommender.proposals import Proposals, best_of_rows
 
-# Items of a category that it can propose: more than any user is shown.
-_PER_CATEGORY = 1000
+# Items of a category that it can propose: with some categories a user more than any list holds.
+_PER_CATEGORY = 300
 # Scores held at once (entries of a sparse matrix, at most).
 _ENTRIES = 16_000_000
 
