@@ -48,6 +48,8 @@ MOST_TYPES = 50
 SEPARATORS = ("|", ";", ",", ">", "/")
 # A column counts with at most this share of empty values, a separator where it parts so many of the values.
 EMPTY_SHARE, PARTED_SHARE = 0.05, 0.1
+# Public sets have many events without a user; with more unusable rows than this the mapping must be wrong.
+UNUSABLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def detect(folder: Path, scratch: Path) -> Detected:
     """
     events, items = (_table(folder / f"{name}.parquet") for name in ("interactions", "items"))
     source: dict[str, Any] = {"location": str(folder.resolve()), "format": "auto", "user_attributes": []}
-    source |= {"item_attributes": [], "item_time": "", "user_time": ""}
+    source |= {"item_attributes": [], "item_time": "", "user_time": "", "max_refused_share": UNUSABLE}
     for what, names in (("user", USER), ("item", ITEM), ("time", TIME)):
         source[what] = _required(events, names, folder / "interactions.parquet", what)
     source |= _strength(events, taken=tuple(source[name] for name in ("user", "item", "time")))
@@ -98,8 +100,9 @@ def _table(path: Path) -> pa.Table:
 def _required(rows: pa.Table, names: Sequence[str], path: Path, what: str) -> str:
     if found := _named(rows, names):
         return found
+    usual = list(dict.fromkeys(names))[:3]
     raise NightmillError(
-        f"{path} has no column with the {what} (such as {', '.join(names[:3])}), or nothing is in it; "
+        f"{path} has no column with the {what} (such as {', '.join(usual)}), or nothing is in it; "
         f"it has {', '.join(rows.column_names)}: rename one"
     )
 

@@ -48,6 +48,9 @@ def measure(one: Set, root: Path, say: Callable[[str], None]) -> list[Row]:
     environ = {**one.environ, "NIGHTMILL_DATA": str(root / "data")}
     settings = load_settings(os.environ | environ)
     raw = tables.read(settings)
+    if raw.refused:
+        first = raw.refused[0]
+        say(f"{one.name}: {len(raw.refused):,} rows cannot be used, such as {first.where}: {first.problem}")
     cut = split(raw.events)
     say(f"{one.name}: split at {cut.moment:%Y-%m-%d}, {cut.days} days, {len(cut.relevant):,} users to judge")
     folder = folder_of(root, "lists")

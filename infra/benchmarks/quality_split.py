@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,10 +68,14 @@ def split(events: pa.Table) -> Split:
 
 
 def _relevant(before: pa.Table, after: pa.Table) -> dict[str, set[str]]:
-    seen = set(zip(before["user_id"].to_pylist(), before["item_id"].to_pylist(), strict=True))
-    known = {user for user, _ in seen}
-    found: dict[str, set[str]] = {}
-    for pair in zip(after["user_id"].to_pylist(), after["item_id"].to_pylist(), strict=True):
-        if pair[0] in known and pair not in seen:
-            found.setdefault(pair[0], set()).add(pair[1])
-    return dict(sorted(found.items()))
+    with duckdb.connect() as connection:
+        for name, rows in (("before", before), ("after", after)):
+            connection.register(f"{name}_", rows.select(["user_id", "item_id"]))
+        found = connection.execute(
+            """
+            SELECT user_id, list(DISTINCT item_id)
+            FROM after_ SEMI JOIN before_ USING (user_id) ANTI JOIN before_ USING (user_id, item_id)
+            GROUP BY user_id ORDER BY user_id
+            """
+        ).fetchall()
+    return {user: set(items) for user, items in found}

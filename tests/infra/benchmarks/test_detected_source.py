@@ -142,3 +142,15 @@ def test_settings_become_variables_that_load():
     assert json.loads(found["NIGHTMILL_SOURCE__USER"]) == "123"
     source = load_settings(found).source
     assert (source.user, source.event_weights, source.item_attributes) == ("123", {"buy": 1.0}, ())
+
+
+def test_some_events_without_a_user_are_left_out_but_not_most_of_them(source):
+    events = {"user_id": ["a", None, "b"], "item_id": ["x", "x", "y"], "timestamp": [NOON] * 3}
+    raw = read(source(events))
+    assert (raw.events.num_rows, [row.problem for row in raw.refused]) == (2, ["user_id is empty"])
+
+
+def test_when_next_to_nothing_can_be_read_it_says_why(source):
+    found = source(EVENTS | {"timestamp": ["31/12/2023", "30/12/2023"]})
+    with pytest.raises(NightmillError, match=r"2 of 2 rows of interactions cannot be used.*time_format"):
+        read(found)
