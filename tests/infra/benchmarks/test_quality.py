@@ -102,7 +102,8 @@ def shop(folder, users=60, items=24, days=80):
 
 
 @pytest.mark.spark
-def test_all_sides_run_over_a_small_shop(tmp_path):
+def test_all_sides_run_over_a_small_shop(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTMILL_RANKER__WINDOWS", "1")
     (tmp_path / "sources").mkdir()
     (one,) = choose(shop(tmp_path / "shop"), "", tmp_path / "sources")
     said = []
