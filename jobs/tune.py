@@ -85,35 +85,33 @@ def _searched(night: Night) -> Row:
 
 
 def _tuned(night: Night, found: list[windows.Window], tables: Tables) -> Row:
-    usual, tuned = night.settings.recall, night.settings.recall
-    steps = len(tuning.SPACES) + 2
-    with night.progress(steps, "tune", "step") as progress:
-        before = blending.propose(found, tables, usual)
-        equal = before.quality(Blend.equal(usual.candidates)).ndcg.mean()
-        progress.update(1)
+    """Search each channel's settings, then the blend; nothing changes unless the merged list gains."""
+    asked, usual = night.settings.tuning, night.settings.recall
+    search = tuning.Search(found, tables, asked.trials, asked.seed)
+    before = blending.propose(found, tables, usual)
+    equal = before.quality(Blend.equal(usual.candidates))
+    tuned, trials = usual, 0
+    with night.progress(len(tuning.SPACES), "tune", "channel") as progress:
         for space in tuning.SPACES:
-            tuned = tuning.improved(space, found, tables, tuned, night.settings.tuning)
+            tuned, tried = search.improved(space, tuned)
+            trials += tried
             progress.update(1)
-        after = blending.propose(found, tables, tuned) if tuned != usual else before
-        blend = blending.learn(after)
-        progress.update(1)
-    ndcg = after.quality(blend).ndcg.mean()
+    after = blending.propose(found, tables, tuned) if tuned != usual else before
+    blend = blending.learn(after)
+    merged = after.quality(blend)
+    was, now = float(equal.ndcg.mean()), float(merged.ndcg.mean())
+    measured = {"status": "tuned", "trials": trials, "default_ndcg_at_10": was, "tuned_ndcg_at_10": was}
+    if merged.against(equal).mean() <= 0:
+        return measured | {"reason": "nothing that was tried makes the merged list better: no change"}
     changed = {key: value for key, value in tuned.model_dump().items() if value != getattr(usual, key)}
-    measured = {"trials": night.settings.tuning.trials * len(tuning.SPACES), "default_ndcg_at_10": equal}
-    if ndcg < equal:
-        return measured | {
-            "status": "tuned",
-            "tuned_ndcg_at_10": equal,
-            "reason": "nothing that was tried makes the merged list better: the settings as they are",
-        }
     return measured | {
-        "status": "tuned",
-        "tuned_ndcg_at_10": ndcg,
+        "tuned_ndcg_at_10": now,
         "parameters": json.dumps(changed, sort_keys=True),
         "quotas": json.dumps(blend.quotas),
         "weights": json.dumps(blend.weights),
-        "reason": f"{len(changed)} settings changed; NDCG@10 of the merged list {equal:.4f} -> {ndcg:.4f} on "
-        f"{sum(len(window.users) for window in found):,} users of {len(found)} windows",
+        "reason": f"{len(changed)} settings changed; NDCG@10 of the merged list {was:.4f} -> {now:.4f}, candidate "
+        f"recall {equal.recall.mean():.3f} -> {merged.recall.mean():.3f}, {len(merged.ndcg):,} users of "
+        f"{len(found)} windows",
     }
 
 

@@ -30,7 +30,7 @@ class Trial:
             _quality(self._merged(window, found, blend), window)
             for window, found in zip(self.windows, self.proposals, strict=True)
         ]
-        return Quality(np.concatenate([p.ndcg for p in parts]), np.concatenate([p.recall for p in parts]))
+        return Quality.joined(parts)
 
     def _merged(self, window: Window, found: Mapping[str, Proposals], blend: Blend) -> Merged:
         deep = {name: max(self.settings.per_channel, quota) for name, quota in blend.quotas.items()}

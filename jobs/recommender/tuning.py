@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.sections import Recall, Tuning
+from feature_store.sections import Recall
 from jobs.recommender import als, content, item_knn, trending
 from jobs.recommender.channels import Channel, Tables
 from jobs.recommender.proposals import Proposals
@@ -94,6 +94,13 @@ class Quality:
     ndcg: PerUser
     recall: PerUser
 
+    @classmethod
+    def joined(cls, parts: Sequence["Quality"]) -> "Quality":
+        """The users of several windows, one window after the other."""
+        return cls(
+            np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts])
+        )
+
     def against(self, usual: "Quality") -> PerUser:
         """Each user's gain over the usual, both measures in units of the usual's mean: 0 is as good."""
         gains = [
@@ -128,38 +135,40 @@ def ndcg(hits: NDArray[np.bool_], wanted: NDArray[np.integer]) -> PerUser:
     return gained
 
 
-def improved(
-    space: Space, windows: Sequence[Window], tables: Tables, settings: Recall, asked: Tuning
-) -> Recall:
-    """The settings with those of one channel replaced, where others proved better on the windows."""
-    days = max(float(window.history.ages.max(initial=1.0)) for window in windows)
-    return settings.model_copy(update=_best(space, windows, tables, settings, days, asked.trials, asked.seed))
+@dataclass(frozen=True)
+class Search:
+    """A seeded search of so many trials a channel, judged by the users of some past windows."""
 
+    windows: Sequence[Window]
+    tables: Tables
+    trials: int
+    seed: int
 
-def _best(
-    space: Space,
-    windows: Sequence[Window],
-    tables: Tables,
-    settings: Recall,
-    days: float,
-    trials: int,
-    seed: int,
-) -> Mapping[str, Any]:
-    """What to change of one channel: nothing, where nothing is clearly better."""
-    usual = _judged(space, windows, tables, settings)
-    if not usual.recall.any():
-        return {}
-    tried: list[tuple[dict[str, Any], PerUser]] = []
+    def improved(self, space: Space, settings: Recall) -> tuple[Recall, int]:
+        """The settings with those of one channel replaced where others proved better; trials made."""
+        usual = self._quality(space, settings)
+        if not usual.recall.any():
+            return settings, 0
+        tried: list[tuple[dict[str, Any], PerUser]] = []
+        days = max(float(window.history.ages.max(initial=1.0)) for window in self.windows)
 
-    def objective(trial: Any) -> float:
-        changed = space.suggest(trial, days)
-        gains = _judged(space, windows, tables, settings.model_copy(update=changed)).against(usual)
-        tried.append((changed, gains))
-        return float(gains.mean())
+        def objective(trial: Any) -> float:
+            changed = space.suggest(trial, days)
+            gains = self._quality(space, settings.model_copy(update=changed)).against(usual)
+            tried.append((changed, gains))
+            return float(gains.mean())
 
-    _study(seed).optimize(objective, n_trials=trials)
-    changed, gains = max(tried, key=lambda entry: entry[1].mean(), default=({}, np.zeros(1)))
-    return changed if clearly_better(gains) else {}
+        _study(self.seed).optimize(objective, n_trials=self.trials)
+        changed, gains = max(tried, key=lambda entry: entry[1].mean(), default=({}, np.zeros(1)))
+        return settings.model_copy(update=changed if clearly_better(gains) else {}), len(tried)
+
+    def _quality(self, space: Space, settings: Recall) -> Quality:
+        parts = []
+        for window in self.windows:
+            channel = space.fit(window, self.tables, settings)
+            found = channel.recommend(window.users, settings.per_channel, window.seen)
+            parts.append(quality(found, window))
+        return Quality.joined(parts)
 
 
 def _study(seed: int) -> Any:
@@ -175,17 +184,6 @@ def clearly_better(gains: PerUser) -> bool:
     if len(gains) < 2:
         return False
     return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
-
-
-def _judged(space: Space, windows: Sequence[Window], tables: Tables, settings: Recall) -> Quality:
-    parts = []
-    for window in windows:
-        channel = space.fit(window, tables, settings)
-        found = channel.recommend(window.users, settings.per_channel, window.seen)
-        parts.append(quality(found, window))
-    return Quality(
-        np.concatenate([part.ndcg for part in parts]), np.concatenate([part.recall for part in parts])
-    )
 
 
 def applied(row: Mapping[str, Any], settings: Recall) -> tuple[Recall, Blend]:

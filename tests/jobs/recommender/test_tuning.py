@@ -14,9 +14,7 @@ from jobs.recommender.proposals import Proposals
 from jobs.recommender.quotas import Blend
 
 END = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = load_settings({})
-RECALL = SETTINGS.recall.model_copy(update={"factors": 4, "candidates": 12, "per_channel": 6})
-ASKED = SETTINGS.tuning.model_copy(update={"trials": 4})
+RECALL = load_settings({}).recall.model_copy(update={"factors": 4, "candidates": 12, "per_channel": 6})
 TRENDING = next(space for space in tuning.SPACES if space.channel == "trending")
 NAMES = [f"i{n:02}" for n in range(24)]
 
@@ -62,6 +60,10 @@ def found():
     return windows.find(past, pa.chunked_array([NAMES]), END, timedelta(days=5), judging)
 
 
+def improved(space, windows_, settings):
+    return tuning.Search(windows_, tables(), 4, 7).improved(space, settings)
+
+
 def window_of(relevant, history):
     relevant = csr_matrix(np.array(relevant, dtype=np.float32))
     return windows.Window(END, END, history, np.arange(len(relevant.indptr) - 1), relevant, relevant * 0)
@@ -97,18 +99,24 @@ def test_a_gain_counts_when_it_is_more_than_its_standard_error():
 
 def test_a_search_finds_that_fashions_pass_quickly(found):
     slow = RECALL.model_copy(update={"trending_half_life_days": 300.0})
-    tuned = tuning.improved(TRENDING, found, tables(), slow, ASKED)
+    tuned, trials = improved(TRENDING, found, slow)
+    assert trials == 4
     assert 0 < tuned.trending_half_life_days < 100
     assert tuned.model_copy(update={"trending_half_life_days": 300.0}) == slow
 
 
 def test_a_search_that_finds_nothing_better_changes_nothing(found, monkeypatch):
     monkeypatch.setattr(tuning, "clearly_better", lambda _: False)
-    assert tuning.improved(TRENDING, found, tables(), RECALL, ASKED) == RECALL
+    assert improved(TRENDING, found, RECALL) == (RECALL, 4)
+
+
+def test_a_channel_with_nothing_to_say_is_not_searched(found):
+    content = next(space for space in tuning.SPACES if space.channel == "content")
+    assert improved(content, found, RECALL) == (RECALL, 0)
 
 
 def test_the_same_seed_gives_the_same_settings(found):
-    twice = [tuning.improved(tuning.SPACES[0], found, tables(), RECALL, ASKED) for _ in range(2)]
+    twice = [improved(tuning.SPACES[0], found, RECALL) for _ in range(2)]
     assert twice[0] == twice[1]
 
 
