@@ -109,7 +109,7 @@ def _tuned(night: Night, found: list[windows.Window], tables: Tables) -> Row:
         "parameters": json.dumps(changed, sort_keys=True),
         "quotas": json.dumps(blend.quotas),
         "weights": json.dumps(blend.weights),
-        "reason": f"{len(changed)} settings changed; merged list of {len(merged.ndcg):,} users: NDCG@10 {was:.4f} "
+        "reason": f"{len(changed)} settings changed; {len(merged.ndcg):,} users: merged NDCG@10 {was:.4f} "
         f"-> {now:.4f}, candidate recall {equal.recall.mean():.3f} -> {merged.recall.mean():.3f}",
     }
 
