@@ -7,6 +7,7 @@ recall.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from feature_store.tables import CHANNELS, PAIR_FEATURES
 from jobs.recommender import control, margin
 from jobs.recommender.groups import channels_of
 from jobs.recommender.queries import Queries, matrix
+from jobs.recommender.shapley import Shapley
 from jobs.recommender.threads import cores
 
 if TYPE_CHECKING:
@@ -192,7 +194,9 @@ class Scorer:
         """What each feature adds to the score of each row (SHAP values): shape (rows, features)."""
         if not rows.num_rows or self._booster is None:
             return np.zeros((rows.num_rows, len(self.features)))
-        values = matrix(rows, self.features)
-        found = self._booster.predict(values, pred_contrib=True, num_threads=cores())
-        # The last column is the same for every row.
-        return np.asarray(found, dtype=np.float64)[:, :-1]
+        return self._shapley.values(matrix(rows, self.features))
+
+    @cached_property
+    def _shapley(self) -> Shapley:
+        assert self._booster is not None
+        return Shapley(self._booster)
