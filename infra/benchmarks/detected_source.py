@@ -80,9 +80,9 @@ def detect(folder: Path, scratch: Path) -> Detected:
     source |= {setting: _named(items, names) for setting, names in TEXTS.items()}
     source["categories_separator"] = _separator(items, source["categories"])
     absent = [setting for setting in TEXTS if not source[setting]]
-    notes = [f"{folder.name}: items have no {', '.join(absent)}"] if absent else []
+    notes = [f"items have no {', '.join(absent)}"] if absent else []
     if left_out := source.pop("left_out"):
-        notes.append(f"{folder.name}: events of type {', '.join(left_out)} are left out")
+        notes.append(f"events of type {', '.join(left_out)} are left out")
     return Detected(source, notes)
 
 

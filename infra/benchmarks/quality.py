@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
 from infra.benchmarks import quality_peers
-from infra.benchmarks.measures import Row
+from infra.benchmarks.measures import Row, render
 from infra.benchmarks.processes import folder_of, side
 from infra.benchmarks.quality_sets import Set, choose
 from infra.benchmarks.quality_split import Split, split
@@ -37,38 +38,57 @@ def run(
 
     data: a folder with interactions.parquet and items.parquet, or with such folders. sets: names with commas.
     """
-    chosen = choose(data, sets, folder_of(settings.data_root, "sources"))
-    return [row for one in chosen for row in measure(one, settings.data_root / one.name, say)]
+    # Installed on first use: where that fails it should not be after minutes.
+    rectools = interpreter("rectools", Path(settings.cache_root))
+    found: list[Row] = []
+    for one in choose(data, sets, folder_of(settings.data_root, "sources")):
+        measured = measure(one, settings.data_root / one.name, rectools, say)
+        # Said as soon as it is known: a later set may fail, and takes minutes.
+        say(f"{one.name}:\n{render(measured, {}, 'table')}")
+        found += measured
+    return found
 
 
-def measure(one: Set, root: Path, say: Callable[[str], None]) -> list[Row]:
-    """The rows of one set; everything is written under root."""
-    for note in one.notes:
-        say(note)
+def measure(one: Set, root: Path, rectools: Path, say: Callable[[str], None]) -> list[Row]:
+    """The rows of one set; everything is written under root. rectools: the python that has it."""
+
+    def tell(text: str) -> None:
+        say(f"{one.name}: {text}")
+
     environ = {**one.environ, "NIGHTMILL_DATA": str(root / "data")}
     settings = load_settings(os.environ | environ)
     raw = tables.read(settings)
+    for note in one.notes:
+        tell(note)
     if raw.refused:
         first = raw.refused[0]
-        say(f"{one.name}: {len(raw.refused):,} rows cannot be used, such as {first.where}: {first.problem}")
+        tell(f"{len(raw.refused):,} rows cannot be used, such as {first.where}: {first.problem}")
     cut = split(raw.events)
-    say(f"{one.name}: split at {cut.moment:%Y-%m-%d}, {cut.days} days, {len(cut.relevant):,} users to judge")
+    tell(f"split at {cut.moment:%Y-%m-%d}, {cut.days} days, {len(cut.relevant):,} users to judge")
     folder = folder_of(root, "lists")
     prepare(folder, cut, raw.items)
     nights = [str(ds) for ds in cut.nights(settings.ranker.windows)]
-    say(f"{one.name}: our nights {', '.join(nights)}")
+    tell(f"our nights {', '.join(nights)}")
     found = side("quality_nights", "ours", environ | horizon(cut), nights=nights, folder=str(folder))
-    say(f"{one.name}: {about(found)}")
-    seconds = {"ours": sum(found["seconds"].values())}
-    for peer in quality_peers.SIDES:
-        chosen = side("quality_peers", peer, folder=str(folder), days=cut.days)
-        say(f"{one.name}: {peer} with {chosen['setting']}")
-        seconds[peer] = chosen["seconds"]
-    say(f"{one.name}: RecTools, in an environment of its own")
-    python = interpreter("rectools", Path(settings.cache_root))
-    how: dict[str, Any] = {"folder": str(folder), "days": cut.days, "threads": cores()}
-    seconds["rectools"] = side("rectools_peer", "rectools", python=python, **how)["seconds"]
+    tell(about(found))
+    seconds = {"ours": sum(found["seconds"].values())} | peers(cut, folder, rectools, tell)
     return rows(one.name, cut, folder, raw.items.num_rows, seconds)
+
+
+def peers(cut: Split, folder: Path, rectools: Path, tell: Callable[[str], None]) -> dict[str, float]:
+    """Seconds of each peer; its lists are in the folder."""
+    seconds = {}
+    for peer in quality_peers.SIDES:
+        found = side("quality_peers", peer, folder=str(folder), days=cut.days)
+        tell(f"{peer} with {found['setting']}")
+        seconds[peer] = found["seconds"]
+    tell("RecTools, in an environment of its own")
+    how: dict[str, Any] = {"folder": str(folder), "days": cut.days, "threads": cores()}
+    try:
+        seconds["rectools"] = side("rectools_peer", "rectools", python=rectools, **how)["seconds"]
+    except NightmillError as error:
+        tell(f"no row beside RecTools, which cannot learn from this data: {error}")
+    return seconds
 
 
 def about(found: Mapping[str, Any]) -> str:
@@ -103,8 +123,12 @@ def horizon(cut: Split) -> dict[str, str]:
 
 
 def rows(name: str, cut: Split, folder: Path, items: int, seconds: Mapping[str, float]) -> list[Row]:
-    """Our lists beside every other, with intervals of the differences over the same users."""
-    stages = ("ours", "without_generated", "candidates", *CHANNELS, *quality_peers.SIDES, "rectools")
+    """Our lists beside every other, with intervals of the differences over the same users.
+
+    seconds: of ours and of each peer that there are lists of.
+    """
+    peers = [peer for peer in seconds if peer != "ours"]
+    stages = ("ours", "without_generated", "candidates", *CHANNELS, *peers)
     values = {stage: _ndcg(folder / f"{stage}.parquet", cut) for stage in stages}
     best = max(CHANNELS, key=lambda channel: (values[channel].mean(), channel))
 
@@ -119,8 +143,7 @@ def rows(name: str, cut: Split, folder: Path, items: int, seconds: Mapping[str, 
 
     return [
         against("best_channel", best, best),
-        against("rectools", "rectools"),
-        *(against(peer, peer) for peer in quality_peers.SIDES),
+        *(against(peer, peer) for peer in reversed(peers)),
         against("merged_recall", "candidates"),
         against("without_generated", "without_generated"),
         Row(f"users_judged/{name}", len(cut.relevant), None, "users"),

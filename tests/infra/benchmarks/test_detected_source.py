@@ -46,7 +46,7 @@ def test_plain_names(source):
     expected = {"user": "user_id", "item": "item_id", "time": "timestamp", "value": "", "event": ""}
     assert expected.items() <= found.source.items()
     assert {"title": "title", "price": "", "categories": ""}.items() <= found.source.items()
-    assert found.notes == ["shop: items have no description, categories, price, brand"]
+    assert found.notes == ["items have no description, categories, price, brand"]
 
 
 def test_other_names_numbers_as_ids_and_epochs_are_read(source):
@@ -84,7 +84,7 @@ def test_what_is_no_strength_is_not_taken_for_one(source, values):
 def test_returns_are_left_out_and_said(source):
     found = source(EVENTS | {"event": ["purchase", "Return"]})
     assert (found.source["event"], found.source["event_weights"]) == ("event", {"purchase": 1.0})
-    assert "shop: events of type Return are left out" in found.notes
+    assert "events of type Return are left out" in found.notes
     assert read(found).events["user_id"].to_pylist() == ["a"]
 
 

@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_store.contract import TIME
+from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
 from infra.benchmarks import quality, quality_peers
 from infra.benchmarks.measures import render
 from infra.benchmarks.quality_sets import choose
 from infra.benchmarks.quality_split import Split
+from infra.environments import interpreter
 
 CUT = Split(
     datetime(2024, 3, 1, tzinfo=UTC),
@@ -24,6 +26,7 @@ CUT = Split(
 # ann's hit is second, bob's first; nobody else has a list
 LISTS = [("a", "w", 1), ("a", "x", 2), ("b", "y", 1)]
 IDEAL_OF_TWO = 1 + 1 / np.log2(3)
+SECONDS = {"ours": 2.0, **dict.fromkeys((*quality_peers.SIDES, "rectools"), 1.0)}
 OURS = (1 / np.log2(3) + 1 / IDEAL_OF_TWO) / 4
 
 
@@ -46,7 +49,7 @@ def _write(folder, stage, rows):
 
 
 def test_every_side_is_judged_on_every_user(folder):
-    rows = {row.measure: row for row in quality.rows("shop", CUT, folder, 9, {"ours": 2.0})}
+    rows = {row.measure: row for row in quality.rows("shop", CUT, folder, 9, SECONDS)}
     best = rows["ndcg10_vs_best_channel/shop"]
     assert best.ours == pytest.approx(OURS)
     assert best.peer == pytest.approx(1 / 4)
@@ -64,14 +67,22 @@ def test_every_side_is_judged_on_every_user(folder):
     assert measures <= set(rows)
 
 
+def test_a_peer_that_could_not_run_has_no_row(folder):
+    (folder / "rectools.parquet").unlink()
+    without = {side: value for side, value in SECONDS.items() if side != "rectools"}
+    measures = [row.measure for row in quality.rows("shop", CUT, folder, 9, without)]
+    assert "ndcg10_vs_rectools/shop" not in measures
+    assert "ndcg10_vs_als/shop" in measures
+
+
 def test_the_order_of_rows_in_a_file_is_no_matter(folder):
-    before = quality.rows("shop", CUT, folder, 9, {})
+    before = quality.rows("shop", CUT, folder, 9, SECONDS)
     _write(folder, "ours", LISTS[::-1])
-    assert quality.rows("shop", CUT, folder, 9, {}) == before
+    assert quality.rows("shop", CUT, folder, 9, SECONDS) == before
 
 
 def test_the_table_shows_the_intervals(folder):
-    text = render(quality.rows("shop", CUT, folder, 9, {}), {}, "table").splitlines()
+    text = render(quality.rows("shop", CUT, folder, 9, SECONDS), {}, "table").splitlines()
     assert text[0].split() == ["measure", "ours", "peer", "ratio", "low", "high", "unit"]
 
 
@@ -107,7 +118,8 @@ def test_all_sides_run_over_a_small_shop(tmp_path, monkeypatch):
     (tmp_path / "sources").mkdir()
     (one,) = choose(shop(tmp_path / "shop"), "", tmp_path / "sources")
     said = []
-    rows = {row.measure: row for row in quality.measure(one, tmp_path / "root", said.append)}
+    python = interpreter("rectools", load_settings().cache_root)
+    rows = {row.measure: row for row in quality.measure(one, tmp_path / "root", python, said.append)}
     assert rows["users_judged/shop"].ours > 20
     ours = rows["ndcg10_vs_popularity/shop"]
     assert 0 < ours.peer < ours.ours < 1
