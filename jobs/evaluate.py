@@ -103,10 +103,13 @@ def _measures(night: Night, due: Due, judged: Judged) -> Measures:
         due.embeddings.files if due.embeddings else [],
         ["item_id", "embedding", "model_id"],
     )
+    candidates = judged.candidates_a_user()
+    # A channel without a proposal for anybody is not there tonight.
+    absent = {stage for stage, most in candidates.items() if not most} - {judged.published}
     return Measures(
-        stages=judged.stages,
+        stages=[stage for stage in judged.stages if stage not in absent],
         cutoffs=night.settings.evaluate.cutoffs,
-        candidates=judged.candidates_a_user(),
+        candidates=candidates,
         of_item=slices.of_items(judged.items.events, few),
         qualities=known_of(
             judged.items, read("items", due.items.files, ["item_id", "categories"]), embeddings

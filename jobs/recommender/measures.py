@@ -89,7 +89,8 @@ class Measures:
     def _of_lists(self, block: Block) -> Values:
         found: Values = {}
         wanted = {name: _counts(block, flags) for name, flags in self.of_item.items()}
-        for stage, lists in block.lists.items():
+        for stage in self.stages:
+            lists = block.lists[stage]
             hits = hits_of(block, lists)
             for metric, measure in LIST_METRICS.items():
                 for k in self.cutoffs:
@@ -108,7 +109,8 @@ class Measures:
         taken = csr_matrix((np.ones(len(block.taken)), (block.takers, block.taken)), shape=(n, items))
         taste = _shares(block.had @ self.qualities.categories)
         found: Values = {}
-        for stage, lists in block.lists.items():
+        for stage in self.stages:
+            lists = block.lists[stage]
             for k in self.cutoffs:
                 first = lists[:, :k]
                 found[Key(stage, "novelty", k)] = self.qualities.novelty(first)

@@ -1,14 +1,18 @@
 """What a night refused, which models and prompts spoke in it, and what its ranker leans on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from feature_store.catalog import generations_view, without_damaged
-from feature_store.partitions import Store, read
-from feature_store.tables import CHANNEL_COLUMNS, TABLES
+from feature_store.partitions import Store, read_leniently
+from feature_store.tables import TABLES
+from jobs.recommender.contributions import words
+from jobs.recommender.groups import GROUP_OF
 
 EXAMPLES = 3
 
@@ -58,7 +62,10 @@ class Importance:
 
 @dataclass(frozen=True)
 class Ranker:
-    """The ranker of a night, or why there is none."""
+    """The ranker of a night, or why there is none.
+
+    challenger: NDCG@10 of tonight's training minus the champion's, with its interval.
+    """
 
     status: str
     reason: str
@@ -68,6 +75,8 @@ class Ranker:
     rounds: int
     valid_ndcg_at_10: float | None
     importances: list[Importance]
+    trained_ds: date | None = None
+    challenger: tuple[float, float | None, float | None] | None = None
 
     def group_shares(self) -> list[tuple[str, float]]:
         """Share of the gain by group of features, largest first."""
@@ -133,19 +142,60 @@ def ranker(store: Store, ds: date) -> Ranker | None:
     partition = store.published("rankers", ds)
     if partition is None or not partition.files:
         return None
-    names = ["status", "reason", "groups", "rows", "positives", "rounds", "valid_ndcg_at_10"]
-    columns = [*names, "features", "importances"]
-    row = read("rankers", partition.files, columns).to_pylist()[0]
+    names = ["status", "reason", "groups", "rows", "positives", "rounds", "valid_ndcg_at_10", "trained_ds"]
+    compared = ["challenger_lift", "challenger_low", "challenger_high"]
+    # A night of an older Nightmill lacks some of them.
+    schema = TABLES["rankers"].schema
+    columns = pa.schema([schema.field(name) for name in (*names, *compared, "features", "importances")])
+    row = read_leniently(columns, partition.files).to_pylist()[0]
     # A fallback names its features and has no importances.
     gains = dict(zip(row["features"], row["importances"], strict=False))
     total = sum(gains.values()) or 1.0
     ranked = sorted(gains, key=lambda name: (-gains[name], name))
     importances = [Importance(name, gains[name] / total, feature_group(name)) for name in ranked]
-    return Ranker(**{name: row[name] for name in names}, importances=importances)
+    lift, low, high = (row[name] for name in compared)
+    return Ranker(
+        **{name: row[name] for name in names},
+        importances=importances,
+        challenger=None if lift is None else (lift, low, high),
+    )
 
 
 def feature_group(feature: str) -> str:
-    """Where a feature comes from: the model, the recall channels, or behaviour."""
-    if "llm_" in feature or feature.endswith("_profile_present"):
-        return "language model"
-    return "recall score" if feature in {c.name for c in CHANNEL_COLUMNS} else "behaviour"
+    """The group a feature is of; one that is no longer known counts as behaviour."""
+    return GROUP_OF.get(feature, "behaviour")
+
+
+def moved_scores(store: Store, ds: date, places: int = 10) -> list[tuple[str, float]]:
+    """Share of what moved the scores of the first places by group of features, as the lists' reasons say.
+
+    Only the reasons that are written beside an item count, which are the largest. Empty without any.
+    """
+    partition = store.published("recommendations", ds)
+    if partition is None or not partition.files:
+        return []
+    with duckdb.connect() as connection:
+        rows = connection.read_parquet([str(file) for file in partition.files], union_by_name=True)
+        if "contributions" not in rows.columns:
+            return []
+        rows.create_view("lists")
+        query = """
+            WITH said AS (SELECT unnest(contributions) AS words FROM lists WHERE rank <= $places),
+                 parts AS (
+                     SELECT regexp_extract(words, '^(.*) \\S+: (\\S+)$', ['phrase', 'amount']) AS part
+                     FROM said
+                 )
+            SELECT part.phrase, sum(abs(try_cast(part.amount AS DOUBLE))) FROM parts GROUP BY ALL
+        """
+        found = connection.execute(query, {"places": places}).fetchall()
+    return _by_group({phrase: amount or 0.0 for phrase, amount in found})
+
+
+def _by_group(amounts: Mapping[str, float]) -> list[tuple[str, float]]:
+    group_of = {words(feature): group for feature, group in GROUP_OF.items()}
+    shares: dict[str, float] = {}
+    total = sum(amounts.values()) or 1.0
+    for phrase, amount in sorted(amounts.items()):
+        group = group_of.get(phrase, "behaviour")
+        shares[group] = shares.get(group, 0.0) + amount / total
+    return sorted(shares.items(), key=lambda pair: -pair[1])

@@ -34,12 +34,14 @@ class Taken:
 
 @dataclass(frozen=True)
 class Recommended:
-    """One place of a user's list."""
+    """One place of a user's list; reasons: what moved its score, in words, as far as the night said so."""
 
     item: Item
     rank: int
     score: float
     channels: list[str]
+    explored: bool = False
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,16 @@ def _view(connection: duckdb.DuckDBPyConnection, store: Store, table: str, ds: d
     whole = TABLES[table].kind == "event"
     partitions = store.partitions(table, ds) if whole else [published] if published else []
     files = [str(file) for partition in partitions for file in partition.files]
-    if files:
-        connection.read_parquet(files).create_view(table)
-    else:
-        connection.register(table, TABLES[table].schema.empty_table())
+    schema = TABLES[table].schema
+    if not files:
+        connection.register(table, schema.empty_table())
+        return
+    rows = connection.read_parquet(files, union_by_name=True)
+    # What an older Nightmill did not write is null.
+    absent = [
+        name for name in ("explored", "contributions") if name in schema.names and name not in rows.columns
+    ]
+    rows.project(", ".join(["*", *(f"NULL AS {name}" for name in absent)])).create_view(table)
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, count: int) -> None:
@@ -139,7 +147,8 @@ def _history(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[Any]:
 
 def _recommended(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[Any]:
     query = f"""
-        SELECT item_id, rank, score, channels FROM recommendations
+        SELECT item_id, rank, score, channels, coalesce(explored, false), coalesce(contributions, [])
+        FROM recommendations
         WHERE user_id = $user AND rank <= {LIST} ORDER BY rank
     """
     return connection.execute(query, {"user": user_id}).fetchall()

@@ -9,20 +9,21 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from feature_store.contract import GROUPS
 from feature_store.partitions import Store, write_atomically
 from feature_store.settings import Settings
 from jobs.night_accounts import StepRow, steps
-from jobs.report import accounts, charts, drift, units
-from jobs.report.evidence import Evaluation, evaluations
+from jobs.report import accounts, charts, drift, quality, units
+from jobs.report.evidence import evaluations
 from jobs.report.examples import examples
-from jobs.report.verdict import METRIC_NAMES, cost, ranker_words, stage_name, verdict
+from jobs.report.quality import NIGHTS, short_day
+from jobs.report.verdict import cost, ranker_words, stage_name, verdict
+from jobs.report.worth import GROUP_NAMES, SLICE_NAMES, by_slice, per_million, picture, price, worth
 
 FOLDER = Path(__file__).parent
-NIGHTS = 30
 IMPORTANCES = 14
 # More steps than this in one picture and the colours can no longer be told apart.
 PARTS = 6
-GROUPS = ("behaviour", "recall score", "language model")
 
 
 def write(store: Store, ds: date, settings: Settings) -> Path:
@@ -47,7 +48,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
     tonight = [row for row in rows if row.ds == ds]
     judged = evaluations(store, ds)
     newest = judged[-1] if judged and judged[-1].ds == ds else None
-    ranker = accounts.ranker(store, ds)
+    ranker, found_worth = accounts.ranker(store, ds), worth(store, ds)
     manifests = _manifests(store, ds)
     refusals = accounts.refusals(store, ds)
     moved = drift.moved(manifests)
@@ -57,11 +58,22 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         cost=cost(tonight),
         ranker_words=ranker_words(ranker),
         evaluation=newest,
-        quality=_quality(newest),
-        metric_table=_metric_table(newest),
-        history=_history(judged),
-        recall=_recall(newest),
-        recall_table=_recall_table(newest),
+        stages=quality.stages(newest),
+        metric_table=quality.metric_table(newest),
+        quality_table=quality.quality_table(newest),
+        slices=quality.slices(newest),
+        history=quality.history(judged),
+        recall_history=quality.history(judged, "recall_at_k"),
+        recall=quality.recall(newest),
+        recall_table=quality.recall_table(newest),
+        deciles=quality.deciles(newest),
+        calibration=quality.calibration(newest),
+        coverage=quality.coverage_against_popularity(newest),
+        worth=found_worth,
+        price=price(found_worth, ds),
+        ablation=picture(found_worth),
+        shares=_shares(ranker.group_shares() if ranker else []),
+        moved_scores=_shares(accounts.moved_scores(store, ds)),
         importances=_importances(ranker),
         ranker=ranker,
         moved=moved,
@@ -92,10 +104,14 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(units, name) for name in ("number", "short", "span", "day", "metric", "percent")
+        name: getattr(units, name) for name in ("number", "short", "span", "day", "metric", "percent", "lift")
     }
     environment.globals |= {
         "interval": units.interval,
+        "lift_interval": units.lift_interval,
+        "per_million": per_million,
+        "by_slice": by_slice,
+        "slice_names": SLICE_NAMES,
         "stage_name": stage_name,
         "style": Markup((FOLDER / "report.css").read_text("utf-8")),
     }
@@ -113,79 +129,6 @@ def _lists(manifests: Sequence[dict[str, Any]]) -> int:
     return next((m["rows"]["written"] for m in manifests if m["table"] == "recommendations"), 0)
 
 
-def _quality(evaluation: Evaluation | None) -> Markup | None:
-    if evaluation is None or not evaluation.users:
-        return None
-    rows = []
-    for stage in evaluation.stages:
-        measure = evaluation.find(stage, "ndcg_at_k", evaluation.k)
-        if measure is not None:
-            strong = stage == evaluation.published
-            ends = (measure.low, measure.high)
-            rows.append(charts.Estimate(stage_name(stage), measure.value, *ends, strong))
-    return charts.estimates(rows)
-
-
-def _metric_table(evaluation: Evaluation | None) -> list[tuple[str, list[Any]]]:
-    """Heading by heading, the measures of every stage, then the difference of the published lists to it."""
-    if evaluation is None:
-        return []
-    k = evaluation.k
-    wanted = [("ndcg_at_k", n) for n in evaluation.cutoffs] + [("recall_at_k", k), ("hit_rate_at_k", k)]
-    table = [
-        (f"{METRIC_NAMES[metric]}@{n}", [evaluation.find(stage, metric, n) for stage in evaluation.stages])
-        for metric, n in wanted
-    ]
-    against = [evaluation.find(evaluation.published, "ndcg_at_k", k, stage) for stage in evaluation.stages]
-    coverage = [evaluation.find(stage, "item_coverage", k) for stage in evaluation.stages]
-    return [*table, (f"Published minus this, NDCG@{k}", against), (f"Catalogue in the lists@{k}", coverage)]
-
-
-def _history(judged: Sequence[Evaluation]) -> Markup | None:
-    """The headline metric over nights, published lists and the best channel of the newest night."""
-    judged = [evaluation for evaluation in judged if evaluation.users][-NIGHTS:]
-    if len(judged) < 2 or judged[-1].best_channel is None:
-        return None
-    k, channel = judged[-1].k, judged[-1].best_channel.stage
-    series = []
-    for name, stage in (("Published lists", None), (f"{stage_name(channel)} alone", channel)):
-        found = [e.find(stage or e.published, "ndcg_at_k", k) for e in judged]
-        values = [m.value if m else None for m in found]
-        series.append(charts.Series(name, values, [(m.low, m.high) if m else (None, None) for m in found]))
-    labels = [short_day(evaluation.evaluated_ds) for evaluation in judged]
-    return charts.over_nights(labels, series, f"NDCG@{k} over nights")
-
-
-def short_day(ds: date) -> str:
-    """A date as a column label: 7 Jan."""
-    return f"{ds.day} {ds:%b}"
-
-
-def _recall(evaluation: Evaluation | None) -> Markup | None:
-    table = _recall_table(evaluation)
-    bars = [
-        charts.Bar(
-            f"{stage_name(whole.stage)}, {whole.k}",
-            whole.value,
-            f"{units.percent(whole.value)}, alone {units.percent(gain.value)}"
-            if gain
-            else units.percent(whole.value),
-            gain.value if gain else None,
-        )
-        for whole, gain in table
-    ]
-    return charts.bars(bars, scaled_to=1.0) if bars else None
-
-
-def _recall_table(evaluation: Evaluation | None) -> list[tuple[Any, Any]]:
-    """Candidate recall of merged recall and of each channel, with what only that channel found."""
-    if evaluation is None:
-        return []
-    gains = {m.stage: m for m in evaluation.measures if m.metric == "candidate_recall_gain_at_n"}
-    found = {m.stage: m for m in evaluation.measures if m.metric == "candidate_recall_at_n"}
-    return [(found[stage], gains.get(stage)) for stage in evaluation.stages if stage in found]
-
-
 def _importances(ranker: accounts.Ranker | None) -> Markup | None:
     if ranker is None or not ranker.importances:
         return None
@@ -193,7 +136,17 @@ def _importances(ranker: accounts.Ranker | None) -> Markup | None:
     bars = [
         charts.Bar(i.feature, i.share, units.percent(i.share), series=GROUPS.index(i.group)) for i in shown
     ]
-    return charts.bars(bars) + charts.legend(GROUPS)
+    return charts.bars(bars) + charts.legend([GROUP_NAMES[group] for group in GROUPS])
+
+
+def _shares(shares: Sequence[tuple[str, float]]) -> Markup | None:
+    """Bars of the groups of features, each in its colour."""
+    bars = [
+        charts.Bar(GROUP_NAMES[group], share, units.percent(share), series=GROUPS.index(group))
+        for group, share in shares
+        if share > 0
+    ]
+    return charts.bars(bars, scaled_to=1.0) if bars else None
 
 
 def _by_step(nights: Sequence[date], rows: Sequence[StepRow], what: str) -> Markup | None:

@@ -41,16 +41,28 @@ def day(value: date) -> str:
     return f"{value.day} {value:%B %Y}"
 
 
-def metric(value: float | None, signed: bool = False) -> str:
-    """A metric to three digits after the point, a dash where there is none."""
+def metric(value: float | None, signed: bool = False, digits: int = 3) -> str:
+    """A metric to some digits after the point, a dash where there is none."""
     if value is None:
         return DASH
-    return f"{value:+.3f}".replace("-", MINUS) if signed else f"{value:.3f}"
+    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", MINUS)
 
 
-def interval(low: float | None, high: float | None, signed: bool = False) -> str:
+def interval(low: float | None, high: float | None, signed: bool = False, digits: int = 3) -> str:
     """A 95% interval: 0.081 to 0.125."""
-    return DASH if low is None or high is None else f"{metric(low, signed)} to {metric(high, signed)}"
+    if low is None or high is None:
+        return DASH
+    return f"{metric(low, signed, digits)} to {metric(high, signed, digits)}"
+
+
+def lift(value: float | None) -> str:
+    """A difference that is small where it matters: four digits, with its sign."""
+    return metric(value, signed=True, digits=4)
+
+
+def lift_interval(low: float | None, high: float | None) -> str:
+    """The 95% interval of such a difference."""
+    return interval(low, high, signed=True, digits=4)
 
 
 def percent(share: float | None) -> str:

@@ -1,14 +1,27 @@
-"""The answer in words: are the lists better than the best single channel, and what did the model cost?"""
+"""The answer in words: are the lists better than last week's, and what did the model cost?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from feature_store.contract import GENERATED
 from jobs.night_accounts import StepRow
 from jobs.report.accounts import Ranker
-from jobs.report.evidence import Evaluation
-from jobs.report.units import MINUS, counted, day, interval, metric, number, percent, short, span
+from jobs.report.evidence import Evaluation, Measure
+from jobs.report.units import (
+    MINUS,
+    counted,
+    day,
+    interval,
+    lift,
+    lift_interval,
+    metric,
+    number,
+    percent,
+    short,
+    span,
+)
 
 # Fewer users than this are called a small sample.
 FEW_USERS = 200
@@ -17,9 +30,10 @@ STAGE_NAMES = {
     "candidates": "Merged recall",
     "als": "ALS",
     "item_knn": "Item kNN",
+    "trending_category": "Trending in category",
     "cold_start": "Cold start",
 }
-METRIC_NAMES = {"ndcg_at_k": "NDCG", "recall_at_k": "Recall", "hit_rate_at_k": "Hit rate"}
+METRIC_NAMES = {"ndcg_at_k": "NDCG", "recall_at_k": "Recall", "hit_rate_at_k": "Hit rate", "mrr_at_k": "MRR"}
 Answer = Literal["yes", "no", "unclear", "early"]
 
 
@@ -38,7 +52,10 @@ def stage_name(stage: str) -> str:
 
 
 def verdict(ds: date, evaluations: Sequence[Evaluation], horizon_days: int) -> Verdict:
-    """What the newest evaluation says; `early` where no list is old enough, or nobody came back."""
+    """What the newest evaluation says; `early` where no list is old enough, or nobody came back.
+
+    The lists against those of about a week before; where there are none yet, against the best single channel.
+    """
     tonight = [e for e in evaluations if e.ds == ds]
     due = f"Tonight's own lists can be judged from {day(ds + timedelta(days=horizon_days))} on."
     if not tonight:
@@ -47,13 +64,45 @@ def verdict(ds: date, evaluations: Sequence[Evaluation], horizon_days: int) -> V
     difference = evaluation.difference
     if difference is None:
         return Verdict("early", "Nobody to judge by.", [_nobody(evaluation), due])
-    earlier = [e for e in evaluations if e.evaluated_ds < evaluation.evaluated_ds]
-    sentences = [_comparison(evaluation), _sample(evaluation), *_before(evaluation, earlier), due]
+    before = [e for e in evaluations if e.evaluated_ds < evaluation.evaluated_ds]
+    sentences = [_comparison(evaluation), _sample(evaluation), due]
+    against = evaluation.against_earlier
+    if against is None or against.compared_ds is None:
+        answer, headline = _answer(difference, "the best single channel")
+        return Verdict(answer, headline, [*sentences, "There are no lists of a week before to compare with."])
+    answer, headline = _answer(against, _earlier_name(evaluation, against.compared_ds))
+    return Verdict(answer, headline, [_against(evaluation, against, before), *sentences])
+
+
+def _answer(difference: Measure, other: str) -> tuple[Answer, str]:
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return Verdict("unclear", "No clear difference to the best single channel.", sentences)
-    if difference.low > 0:
-        return Verdict("yes", "Better than the best single channel.", sentences)
-    return Verdict("no", "Worse than the best single channel.", sentences)
+        return "unclear", f"No clear difference to {other}."
+    return ("yes", f"Better than {other}.") if difference.low > 0 else ("no", f"Worse than {other}.")
+
+
+def _earlier_name(evaluation: Evaluation, compared_ds: date) -> str:
+    days = (evaluation.evaluated_ds - compared_ds).days
+    return "last week's" if abs(days - 7) <= 2 else f"those of {day(compared_ds)}"
+
+
+def _against(evaluation: Evaluation, against: Measure, before: Sequence[Evaluation]) -> str:
+    """The two nights' means, and the lead over the best channel then and now, which is the steadier sign."""
+    ours = evaluation.find(evaluation.published, against.metric, against.k)
+    assert ours is not None
+    assert against.compared_ds is not None
+    text = (
+        f"NDCG@{against.k} of the newest lists that can be judged ({day(evaluation.evaluated_ds)}) is "
+        f"{metric(ours.value)}, of those of {day(against.compared_ds)} {metric(ours.value - against.value)}: "
+        f"{metric(against.value, signed=True)}, 95% interval "
+        f"{interval(against.low, against.high, signed=True)}. "
+        "Other users in another week, so two means and no paired comparison."
+    )
+    then = next((e.difference for e in before if e.evaluated_ds == against.compared_ds), None)
+    now = evaluation.difference
+    if then is None or now is None:
+        return text
+    leads = f"{metric(then.value, signed=True)} then and {metric(now.value, signed=True)} now"
+    return f"{text} The lead over the best single channel was {leads}."
 
 
 def _nothing_yet(ds: date, horizon_days: int) -> str:
@@ -93,20 +142,6 @@ def _sample(evaluation: Evaluation) -> str:
     )
 
 
-def _before(evaluation: Evaluation, earlier: Sequence[Evaluation]) -> list[str]:
-    now = evaluation.find(evaluation.published, "ndcg_at_k", evaluation.k)
-    if not earlier or now is None:
-        return []
-    then = earlier[-1].find(earlier[-1].published, "ndcg_at_k", evaluation.k)
-    if then is None:
-        return []
-    return [
-        f"The lists of {day(earlier[-1].evaluated_ds)} had {metric(then.value)} "
-        f"({interval(then.low, then.high)}, {counted(then.users, 'user')}): other users in another week, "
-        "so this is no paired comparison."
-    ]
-
-
 def cost(tonight: Sequence[StepRow]) -> str:
     """What the model did for the night, and how long the night took."""
     requests, asked = sum(s.requests for s in tonight), sum(s.asked for s in tonight)
@@ -130,11 +165,25 @@ def ranker_words(ranker: Ranker | None) -> str:
     """What orders tonight's lists, and how much of it leans on the model."""
     if ranker is None:
         return "No ranker was published tonight."
-    if ranker.status != "trained":
+    if ranker.status not in ("trained", "kept"):
         return f"Tonight's lists are in recall's own order: {ranker.reason.rstrip('.')}."
-    share = dict(ranker.group_shares()).get("language model", 0.0)
+    share = sum(share for group, share in ranker.group_shares() if group in GENERATED)
     return (
-        f"Tonight's lists are ordered by a ranker trained on {number(ranker.rows)} rows "
-        f"({number(ranker.positives)} of them taken) in {number(ranker.groups)} groups. Features from the "
-        f"language model carry {percent(share)} of its gain, which shows use and not yet worth."
+        f"Tonight's lists are ordered by {_origin(ranker)} on {number(ranker.rows)} rows "
+        f"({number(ranker.positives)} of them taken) in {number(ranker.groups)} groups. Features that a "
+        f"model made carry {percent(share)} of its gain, which shows use and not yet worth."
+        f"{_challenge(ranker)}"
     )
+
+
+def _origin(ranker: Ranker) -> str:
+    if ranker.status == "kept" and ranker.trained_ds is not None:
+        return f"the ranker of {day(ranker.trained_ds)}, which tonight's did not beat, trained"
+    return "a ranker trained"
+
+
+def _challenge(ranker: Ranker) -> str:
+    if ranker.challenger is None:
+        return ""
+    value, low, high = ranker.challenger
+    return f" Tonight's training minus the ranker before: NDCG@10 {lift(value)} ({lift_interval(low, high)})."

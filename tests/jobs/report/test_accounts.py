@@ -10,6 +10,7 @@ import pytest
 
 from feature_store.partitions import Store
 from feature_store.settings import Settings
+from jobs.recommender.contributions import words
 from jobs.report import accounts
 
 DS = date(1998, 1, 7)
@@ -57,6 +58,40 @@ def test_answers_add_up_over_all_parts(tmp_path: Path) -> None:
     assert accounts.answers(Store(tmp_path / "empty")) == []
 
 
+def test_what_moved_the_scores_adds_up_by_group(publish: Publish, settings: Settings) -> None:
+    reasons = [
+        "score of the als channel 0.31: +0.3",
+        f"{words('item_events_count_7d')} 1,204: -0.1",
+        "tags of the item that are interests of the user unknown: +0.1",
+    ]
+    rows = [
+        {"user_id": "u", "item_id": "i", "rank": 1, "contributions": reasons},
+        {"user_id": "u", "item_id": "j", "rank": 11, "contributions": [f"{words('user_cold')} yes: +9"]},
+    ]
+    publish(settings, "recommend", DS, {"recommendations": rows})
+    assert accounts.moved_scores(Store(settings.data_root), DS) == [
+        ("recall", pytest.approx(0.6)),
+        ("behaviour", pytest.approx(0.2)),
+        ("user_text", pytest.approx(0.2)),
+    ]
+
+
+def test_lists_without_reasons_have_nothing_that_moved_them(publish: Publish, settings: Settings) -> None:
+    publish(settings, "recommend", DS, {"recommendations": [{"user_id": "u", "item_id": "i", "rank": 1}]})
+    store = Store(settings.data_root)
+    assert accounts.moved_scores(store, DS) == []
+    assert accounts.moved_scores(store, date(1998, 1, 8)) == []
+
+
+def test_a_ranker_that_was_kept_says_whose_it_is(publish: Publish, settings: Settings) -> None:
+    kept = {"status": "kept", "trained_ds": date(1998, 1, 1), "challenger_lift": -0.01}
+    publish(settings, "train_ranker", DS, {"rankers": [kept]})
+    ranker = accounts.ranker(Store(settings.data_root), DS)
+    assert ranker is not None
+    assert (ranker.status, ranker.trained_ds) == ("kept", date(1998, 1, 1))
+    assert ranker.challenger == (-0.01, None, None)
+
+
 def test_the_ranker_by_feature_and_by_group(publish: Publish, settings: Settings) -> None:
     features = ["als_score", "user_events_count_7d", "llm_pair_interests_overlap", "item_profile_present"]
     row = {"status": "trained", "features": features, "importances": [50.0, 20.0, 25.0, 5.0], "rows": 9}
@@ -68,8 +103,9 @@ def test_the_ranker_by_feature_and_by_group(publish: Publish, settings: Settings
         ("llm_pair_interests_overlap", 0.25),
     ]
     assert ranker.group_shares() == [
-        ("recall score", 0.5),
-        ("language model", pytest.approx(0.3)),
+        ("recall", 0.5),
+        ("user_text", 0.25),
         ("behaviour", 0.2),
+        ("item_text", 0.05),
     ]
     assert accounts.ranker(Store(settings.data_root), date(1998, 1, 8)) is None

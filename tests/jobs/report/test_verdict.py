@@ -1,12 +1,15 @@
 """The answer on the first screen, for each thing the numbers can say."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from jobs.night_accounts import StepRow
+from jobs.recommender.published_values import EARLIER
 from jobs.report.accounts import Importance, Ranker
 from jobs.report.evidence import Evaluation, Measure
+from jobs.report.units import MINUS
 from jobs.report.verdict import cost, ranker_words, verdict
 
 DS = date(1998, 1, 14)
@@ -55,11 +58,42 @@ def test_few_users_are_called_a_small_sample() -> None:
     assert "small sample" in " ".join(verdict(DS, [evaluation(0.01, 0.03, users=36)], 7).sentences)
 
 
-def test_the_lists_before_are_named_but_not_compared() -> None:
-    before = evaluation(0.01, 0.03, evaluated=1)
-    text = " ".join(verdict(DS, [before, evaluation(0.01, 0.03)], 7).sentences)
-    assert "The lists of 1 January 1998 had 0.120" in text
-    assert "no paired comparison" in text
+def with_week_before(low: float, high: float, then: date = date(1997, 12, 31)) -> Evaluation:
+    one = evaluation(-0.01, 0.05)
+    against = Measure("ranker", "ndcg_at_k", 10, EARLIER, 0.03, low, high, 700, compared_ds=then)
+    return replace(one, measures=(*one.measures, against))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "headline"),
+    [
+        (0.01, 0.05, "yes", "Better than last week's."),
+        (-0.01, 0.07, "unclear", "No clear difference to last week's."),
+        (-0.03, -0.01, "no", "Worse than last week's."),
+    ],
+)
+def test_with_a_week_before_the_difference_of_the_two_weeks_decides(
+    low: float, high: float, answer: str, headline: str
+) -> None:
+    found = verdict(DS, [with_week_before(low, high)], 7)
+    assert (found.answer, found.headline) == (answer, headline)
+    assert "(7 January 1998) is 0.120, of those of 31 December 1997 0.090: +0.030" in found.sentences[0]
+    assert "no paired comparison" in found.sentences[0]
+
+
+def test_the_lead_over_the_best_channel_is_told_for_both_weeks() -> None:
+    before = replace(evaluation(0.01, 0.03), evaluated_ds=date(1997, 12, 31))
+    text = verdict(DS, [before, with_week_before(0.01, 0.05)], 7).sentences[0]
+    assert "The lead over the best single channel was +0.020 then and +0.020 now." in text
+
+
+def test_a_night_further_back_is_named_by_its_date() -> None:
+    found = verdict(DS, [with_week_before(0.01, 0.05, date(1997, 12, 1))], 7)
+    assert found.headline == "Better than those of 1 December 1997."
+
+
+def test_without_a_week_before_it_says_so() -> None:
+    assert "no lists of a week before" in " ".join(verdict(DS, [evaluation(0.01, 0.03)], 7).sentences)
 
 
 def test_without_an_evaluation_it_is_too_early() -> None:
@@ -92,9 +126,12 @@ def test_cost_of_a_night_that_asked_nothing() -> None:
 
 
 def test_what_orders_the_lists() -> None:
-    importances = [Importance("als_score", 0.75, "recall score"), Importance("llm_x", 0.25, "language model")]
+    importances = [Importance("als_score", 0.75, "recall"), Importance("llm_x", 0.25, "item_text")]
     trained = Ranker("trained", "", 20, 1000, 50, 60, 0.3, importances)
     assert "carry 25% of its gain" in ranker_words(trained)
+    kept = replace(trained, status="kept", trained_ds=date(1998, 1, 3), challenger=(-0.0021, -0.004, -0.0002))
+    assert "the ranker of 3 January 1998, which tonight's did not beat" in ranker_words(kept)
+    assert f"NDCG@10 {MINUS}0.0021 ({MINUS}0.0040 to {MINUS}0.0002)" in ranker_words(kept)
     fallback = Ranker("fallback", "3 query groups, 20 are needed.", 3, 0, 0, 0, None, [])
     assert (
         ranker_words(fallback) == "Tonight's lists are in recall's own order: 3 query groups, 20 are needed."
