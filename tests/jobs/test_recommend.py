@@ -154,6 +154,15 @@ def test_a_ranker_orders_the_candidates(settings):
     assert rows(prepared)[4]["contributions"] == []
 
 
+def test_a_ranker_of_its_margin_alone_orders_by_the_channels_and_explains_nothing(settings):
+    margin = {"margin_channels": ["als"], "margin_weights": [2.0], "features": ["als_rank"], "trained_ds": DS}
+    prepared = settings({"status": "kept", "model_text": ""} | margin, RECOMMEND__TOP="3")
+    execute(JOB, DS, prepared)
+    assert lists(prepared)["ann"] == ["b", "d", "c"]
+    assert rows(prepared)[0]["score"] == pytest.approx(2 * 60 / 61)
+    assert not any(row["contributions"] for row in rows(prepared))
+
+
 def test_only_the_first_places_are_explained(settings):
     prepared = settings(trained(), RECOMMEND__TOP="3", RECOMMEND__EXPLAINED="1")
     execute(JOB, DS, prepared)
