@@ -116,6 +116,7 @@ def horizon(cut: Split) -> dict[str, str]:
         "NIGHTMILL_TIME__MODE": "simulated",
         "NIGHTMILL_GENERATION__ENGINE": "none",
         "NIGHTMILL_ACTIVITY__DAYS": str(cut.history_days + 1),
+        "NIGHTMILL_TUNING__DAYS": str(cut.history_days + 1),
         "NIGHTMILL_RANKER__HORIZON_DAYS": days,
         "NIGHTMILL_EVALUATE__HORIZON_DAYS": days,
         "NIGHTMILL_DRIFT__WARN": "0",
