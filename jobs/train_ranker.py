@@ -72,7 +72,7 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     compared = champion.compare(night.earlier("rankers"), found.where(found.newest), trial)
     step(1)
     if compared is not None and compared.stays:
-        kept = {name: compared.row[name] for name in (*NO_RANKER, "feature_groups") if name != "status"}
+        kept = {name: compared.row[name] for name in NO_RANKER if name != "status"}
         return kept | judged | compared.columns() | {"status": "kept", "reason": compared.reason}
     fitted = ranker.fit(found, features, night.settings.ranker)
     step(1)

@@ -41,6 +41,8 @@ DIRECTIONS = {
 # Rounds without a window to stop on: enough to order, too few to learn the noise of a small set by heart.
 BLIND_ROUNDS = 50
 _PATIENCE = 25
+# Below so many rows threads wait for each other longer than they work, many times so on a busy machine.
+_ROWS_A_THREAD = 100_000
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ def boost(
         )
 
     train = dataset(learnt)
+    threads = max(1, min(cores(), learnt.rows.num_rows // _ROWS_A_THREAD))
     return lightgbm.train(
-        _parameters(settings, features),
+        _parameters(settings, features) | {"num_threads": threads},
         train,
         num_boost_round=rounds,
         valid_sets=[] if stop is None else [dataset(stop, train)],
@@ -142,7 +145,6 @@ def _parameters(settings: Ranker, features: tuple[str, ...]) -> dict[str, Any]:
         **tuned(settings),
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": cores(),
         "verbosity": -1,
     }
 
