@@ -45,7 +45,9 @@ def metric(value: float | None, signed: bool = False, digits: int = 3) -> str:
     """A metric to some digits after the point, a dash where there is none."""
     if value is None:
         return DASH
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", MINUS)
+    # A hair below zero is no minus.
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", MINUS)
 
 
 def interval(low: float | None, high: float | None, signed: bool = False, digits: int = 3) -> str:

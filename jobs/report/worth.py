@@ -174,7 +174,7 @@ def _spent(groups: Sequence[Group], kept: Sequence[Group]) -> str:
 def per_million(group: Group) -> str:
     """Lift per million tokens, a dash where no token was spent or nothing was measured."""
     value = group.lift_per_million_tokens
-    return DASH if value is None else f"{value:+.3g}".replace("-", MINUS)
+    return DASH if value is None else f"{value:+.5f}".replace("-", MINUS)
 
 
 def picture(found: Worth | None) -> Markup | None:
@@ -195,12 +195,11 @@ def _rows(group: Group) -> list[signed.Signed]:
     return rows
 
 
-def by_slice(group: Group) -> list[str]:
-    """The group's lift over all, cold and tail items, as text."""
+def by_slice(group: Group) -> list[tuple[str, str]]:
+    """The group's lift over all, cold and tail items with its interval, as text."""
     cells = []
     for part in SLICE_NAMES:
         found = group.find(part=part)
-        cells.append(
-            DASH if found is None else f"{lift(found.value)} ({lift_interval(found.low, found.high)})"
-        )
+        ends = lift_interval(found.low, found.high) if found else ""
+        cells.append((lift(found.value) if found else DASH, ends))
     return cells

@@ -42,3 +42,9 @@ def test_metrics_and_intervals() -> None:
     assert units.interval(-0.01, 0.02, signed=True) == f"{units.MINUS}0.010 to +0.020"
     assert units.interval(None, None) == units.DASH
     assert (units.percent(0.5), units.percent(0.021), units.percent(None)) == ("50%", "2.1%", units.DASH)
+
+
+def test_a_lift_has_four_digits_and_a_hair_below_zero_no_minus() -> None:
+    assert units.lift(0.00126) == "+0.0013"
+    assert units.lift(-0.00002) == "+0.0000"
+    assert units.lift_interval(-0.00126, 0.5) == f"{units.MINUS}0.0013 to +0.5000"

@@ -50,9 +50,13 @@ def test_groups_have_their_lifts_slice_by_slice(publish: Publish, settings: Sett
         "Synthetic samples",
     ]
     _, item, user, synthetic = found.groups
-    assert by_slice(item) == ["+0.0040 (+0.0030 to +0.0050)", "+0.0100 (+0.0090 to +0.0110)", DASH]
-    assert by_slice(synthetic) == [DASH, DASH, DASH]
-    assert [per_million(group) for group in found.groups] == [DASH, "+0.002", f"{MINUS}0.0015", DASH]
+    assert by_slice(item) == [
+        ("+0.0040", "+0.0030 to +0.0050"),
+        ("+0.0100", "+0.0090 to +0.0110"),
+        (DASH, ""),
+    ]
+    assert by_slice(synthetic) == [(DASH, "")] * 3
+    assert [per_million(group) for group in found.groups] == [DASH, "+0.00200", f"{MINUS}0.00150", DASH]
     assert user.lift_per_million_tokens == -0.0015
 
 
