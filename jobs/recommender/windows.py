@@ -59,7 +59,7 @@ def find(
         found: list[Window] = []
         for start, stop in _spans(oldest, end, length * 2**doubled):
             left = judging.users - sum(len(window.users) for window in found)
-            if left > 0:
+            if 2 * left > judging.users:  # a window more costs as much as the first, for the few that lack
                 found.append(_window(events, catalogue, start, stop, judging, left))
         found = [window for window in found if len(window.users)]
         if sum(len(window.users) for window in found) >= judging.min_users:
