@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix, identity, vstack
+from scipy.sparse import csr_matrix, identity
 
 from feature_store.sections import Recall
 from jobs.recommender.history import Codes, History
@@ -42,39 +42,44 @@ class ItemKnn:
         return Proposals.joined(blocks, n)
 
 
-def fit(history: History, settings: Recall) -> ItemKnn:
+def fit(history: History, settings: Recall, users: Codes | None = None) -> ItemKnn:
     """Find each item's neighbours, and how much each user wants what it took; both without decay at 0.
 
     A similarity is that of the two sets of users who took the items, times c / (c + knn_shrinkage) where they
-    share c users. Source: Sarwar et al., 2001; jaccard as in SAR (Microsoft Recommenders).
+    share c users. With `users` only items that those took get neighbours: nobody else may be asked about.
+    Source: Sarwar et al., 2001; jaccard as in SAR (Microsoft Recommenders).
     """
     wants = history.strengths(settings.knn_half_life_days)
-    return ItemKnn(_neighbours(_shortened(history), settings), wants)
+    asked = wants if users is None else wants[users]
+    items = np.unique(asked.indices) if asked.nnz else np.empty(0, dtype=np.int32)
+    return ItemKnn(_neighbours(_shortened(history), items, settings), wants)
 
 
-def _neighbours(taken: csr_matrix, settings: Recall) -> csr_matrix:
-    """Similarities of each item to its nearest: shape (items, items)."""
+def _neighbours(taken: csr_matrix, items: Codes, settings: Recall) -> csr_matrix:
+    """Similarities of each of the items to those nearest to it: shape (items, items), other rows empty."""
     size = taken.shape[1]
     counts = np.bincount(taken.indices, minlength=size).astype(np.float64)
     by_item, itself = taken.T.tocsr(), identity(size, dtype=np.float32, format="csr")
     block, n = max(1, _ENTRIES // max(size, 1)), min(settings.knn_neighbours, max(size - 1, 0))
-    rows = [csr_matrix((0, size), dtype=np.float32)]
-    for start in range(0, size if n else 0, block):
-        shared = (by_item[start : start + block] @ taken).tocsr()
-        one = np.repeat(counts[start : start + block], np.diff(shared.indptr))
+    found = []
+    for start in range(0, len(items) if n else 0, block):
+        part = items[start : start + block]
+        shared = (by_item[part] @ taken).tocsr()
+        one = np.repeat(counts[part], np.diff(shared.indptr))
         other, both = counts[shared.indices], shared.data.astype(np.float64)
         whole = np.sqrt(one * other) if settings.knn_similarity == "cosine" else one + other - both
         shared.data = both / whole * (both / (both + settings.knn_shrinkage))
-        found = best_of_rows(shared, n, itself[start : start + block])
-        rows.append(_as_matrix(found, size))
-    return vstack(rows, format="csr")
+        found.append(best_of_rows(shared, n, itself[part]))
+    return _as_matrix(Proposals.joined(found, n), items, size)
 
 
-def _as_matrix(found: Proposals, size: int) -> csr_matrix:
+def _as_matrix(found: Proposals, items: Codes, size: int) -> csr_matrix:
     kept = found.items >= 0
-    starts = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    lengths = np.zeros(size, dtype=np.int64)
+    lengths[items[: len(kept)]] = kept.sum(axis=1)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
     values = found.scores[kept].astype(np.float32)
-    matrix = csr_matrix((values, found.items[kept], starts), shape=(len(found.items), size))
+    matrix = csr_matrix((values, found.items[kept], starts), shape=(size, size))
     matrix.sort_indices()
     return matrix
 

@@ -79,7 +79,7 @@ def _fit_content(window: Window, tables: Tables, settings: Recall) -> Channel:
 
 SPACES = (
     Space("als", _als, lambda window, tables, s: als.fit(window.history, tables.synthetic_interactions, s)),
-    Space("item_knn", _item_knn, lambda window, _, s: item_knn.fit(window.history, s)),
+    Space("item_knn", _item_knn, lambda window, _, s: item_knn.fit(window.history, s, window.users)),
     Space(
         "trending", _trending, lambda window, _, s: trending.fit(window.history, s.trending_half_life_days)
     ),

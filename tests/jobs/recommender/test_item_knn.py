@@ -54,6 +54,19 @@ def test_a_score_is_the_sum_over_what_the_user_took_and_seen_items_stay_out(hist
     assert found.scores[0, 0] == pytest.approx(2 / 4 + 1 / 4)
 
 
+def test_neighbours_may_be_looked_for_on_behalf_of_some_users_only(history):
+    past = history(EVENTS, CATALOGUE)
+    dan = np.array([past.user_ids.index("dan").as_py()], dtype=np.int32)
+    some, everything = item_knn.fit(past, JACCARD, dan), item_knn.fit(past, JACCARD)
+    assert np.diff(some.neighbours.indptr).tolist() == [0, 0, 1, 0]
+    asked = dan, 4, past.seen(dan)
+    assert (
+        some.recommend(*asked).items.tolist()
+        == everything.recommend(*asked).items.tolist()
+        == [[0, -1, -1, -1]]
+    )
+
+
 def test_what_the_user_took_long_ago_counts_less(history):
     events = [("eve", "b", 0.0, 1.0), ("eve", "c", 10.0, 1.0), *EVENTS]
     past = history(events, CATALOGUE)
