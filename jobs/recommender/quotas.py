@@ -33,14 +33,16 @@ class Blend:
 
 
 def learn_quotas(ranks: NDArray[np.integer], worth: NDArray[np.float64], places: int) -> dict[str, int]:
-    """Give the places away in blocks, each to the channel whose next proposals add most recall.
+    """Share half of the places among the channels; each next block goes to the one that adds most recall.
 
+    Half, because the next window is another one: what found nothing new in the last may do so then.
+    A channel that found nothing at all has no share.
     ranks: where each channel ranked each item a user took, 0 where it did not propose it: shape
     (items taken, CHANNELS). worth: what finding the item adds to the mean recall. Where no block adds
     anything the channel with the fewest places gets it; ties go to the earlier channel.
     """
-    quotas = np.zeros(len(CHANNELS), dtype=np.int64)
     deepest = ranks.max(axis=0, initial=0)
+    quotas = (deepest > 0) * (places // 2 // max(int((deepest > 0).sum()), 1))
     while (left := places - int(quotas.sum())) > 0:
         block = min(BLOCK, left)
         missing = np.all((ranks == 0) | (ranks > quotas), axis=1, keepdims=True)
@@ -80,7 +82,8 @@ class Proposed:
 def learn_weights(proposed: Proposed) -> NDArray[np.float64]:
     """Weights that raise the mean NDCG@10, found by changing one channel at a time: shape (CHANNELS,).
 
-    They start equal, change by steps of two and four or to nothing, and add up to the number of channels.
+    They start equal, change by steps of two and four or to nothing, and add up to the number of channels;
+    what is returned is half-way back to equal, because the next window is another one.
     """
     weights = np.ones(len(CHANNELS))
     best = proposed.ndcg(weights).mean()
@@ -95,4 +98,4 @@ def learn_weights(proposed: Proposed) -> NDArray[np.float64]:
                     best, weights = found, changed
         if best <= before:
             break
-    return weights * len(weights) / weights.sum()
+    return (weights * len(weights) / weights.sum() + 1) / 2

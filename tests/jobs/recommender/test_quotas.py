@@ -20,22 +20,23 @@ def test_equal_shares_by_default():
     assert set(blend.weights.values()) == {1.0}
 
 
-def test_each_block_of_places_goes_to_the_channel_that_adds_most():
-    # als finds two in its first ten and one in its third block; item_knn one of als's and another.
-    taken = ranks(als=[1, 9, 25, 0], item_knn=[2, 0, 0, 12])
+def test_half_of_the_places_are_shared_and_each_block_goes_to_the_channel_that_adds_most():
+    # als finds two in its first ten and one in its fourth block; item_knn one of als's and another.
+    taken = ranks(als=[1, 9, 35, 0], item_knn=[2, 0, 0, 12])
     worth = np.full(4, 0.25)
-    assert learn_quotas(taken, worth, 10) == dict.fromkeys(CHANNELS, 0) | {"als": 10}
-    # Nothing adds anything at once: als and item_knn take turns until both have found what they find.
-    quotas = learn_quotas(taken, worth, 50)
-    assert (quotas["als"], quotas["item_knn"]) == (30, 20)
+    # Five each; then als's next ten add the item at 9, and item_knn's the one at 12.
+    assert learn_quotas(taken, worth, 20) == dict.fromkeys(CHANNELS, 0) | {"als": 15, "item_knn": 5}
+    # Ten each, the block with the item at 12, and one that adds nothing: to the channel with fewer places.
+    assert learn_quotas(taken, worth, 40) == dict.fromkeys(CHANNELS, 0) | {"als": 20, "item_knn": 20}
 
 
 def test_an_item_is_worth_more_to_a_user_who_took_few():
-    taken = ranks(als=[1, 0], trending=[0, 1])
-    assert learn_quotas(taken, np.array([0.2, 0.8]), 10)["trending"] == 10
+    taken = ranks(als=[9, 0], trending=[0, 9])
+    quotas = learn_quotas(taken, np.array([0.2, 0.8]), 20)
+    assert (quotas["als"], quotas["trending"]) == (5, 15)
 
 
-def test_a_channel_that_finds_nothing_gets_no_place_while_others_find_something():
+def test_a_channel_that_found_nothing_has_no_place():
     quotas = learn_quotas(ranks(content=[7, 60]), np.full(2, 0.5), 60)
     assert quotas == dict.fromkeys(CHANNELS, 0) | {"content": 60}
 
@@ -69,10 +70,11 @@ def test_weights_follow_the_channel_that_knows():
     """Of two channels one ranks what is taken first, for every user, and the other what is not."""
     users = np.repeat(np.arange(8), 2)
     shares = np.zeros((16, 6))
-    shares[0::2, 0], shares[1::2, 2] = 0.4, 1.0
+    shares[0::2, 0], shares[1::2, 2] = 0.75, 1.0
     found = proposed(users, shares, np.arange(16) % 2 == 0)
     weights = learn_weights(found)
-    assert weights[0] * 0.4 > weights[2]
+    assert weights[0] * 0.75 > weights[2]
+    assert weights.min() >= 0.5
     assert weights.sum() == pytest.approx(len(CHANNELS))
     assert found.ndcg(weights).tolist() == [1] * 8
 
