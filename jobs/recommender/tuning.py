@@ -6,7 +6,8 @@ more than a standard error of the difference, user by user: with few users every
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,20 @@ PerUser = NDArray[np.float64]
 TOP = 10
 # A half-life longer than the history is none.
 _NEVER = 2.0
+_CONTENT_HISTORY = 50
 
 
 @dataclass(frozen=True)
 class Space:
     """What can be changed of a channel, and how it is fitted.
 
-    suggest: changed settings out of an Optuna trial, given the days of history.
+    suggest: changed settings out of an Optuna trial, given the days of history. before: what fits the channel
+    to a window with any settings; what does not depend on them is done once.
     """
 
     channel: str
     suggest: Callable[[Any, float], dict[str, Any]]
-    fit: Callable[[Window, Tables, Recall], Channel]
+    before: Callable[[Window, Tables], Callable[[Recall], Channel]]
 
 
 def _half_life(trial: Any, name: str, days: float) -> float:
@@ -69,21 +72,25 @@ def _trending(trial: Any, days: float) -> dict[str, Any]:
 
 
 def _content(trial: Any, days: float) -> dict[str, Any]:
-    return {"content_history": trial.suggest_int("content_history", 1, 50, log=True)}
+    return {"content_history": trial.suggest_int("content_history", 1, _CONTENT_HISTORY, log=True)}
 
 
-def _fit_content(window: Window, tables: Tables, settings: Recall) -> Channel:
+def _fit_als(window: Window, tables: Tables, settings: Recall) -> Channel:
+    return als.fit(window.history, tables.synthetic_interactions, settings)
+
+
+def _content_before(window: Window, tables: Tables) -> Callable[[Recall], Channel]:
+    # Neighbours take long and do not depend on how much of a history speaks.
     vectors = aligned(tables.item_embeddings, "item_id", window.history.item_ids)
-    return content.fit(window.history, vectors, settings.content_history)
+    longest = content.fit(window.history, vectors, _CONTENT_HISTORY)
+    return lambda s: replace(longest, recent=longest.recent[:, : s.content_history])
 
 
 SPACES = (
-    Space("als", _als, lambda window, tables, s: als.fit(window.history, tables.synthetic_interactions, s)),
-    Space("item_knn", _item_knn, lambda window, _, s: item_knn.fit(window.history, s, window.users)),
-    Space(
-        "trending", _trending, lambda window, _, s: trending.fit(window.history, s.trending_half_life_days)
-    ),
-    Space("content", _content, _fit_content),
+    Space("als", _als, lambda window, tables: partial(_fit_als, window, tables)),
+    Space("item_knn", _item_knn, lambda window, _: lambda s: item_knn.fit(window.history, s, window.users)),
+    Space("trending", _trending, lambda w, _: lambda s: trending.fit(w.history, s.trending_half_life_days)),
+    Space("content", _content, _content_before),
 )
 
 
@@ -146,7 +153,8 @@ class Search:
 
     def improved(self, space: Space, settings: Recall) -> tuple[Recall, int]:
         """The settings with those of one channel replaced where others proved better; trials made."""
-        usual = self._quality(space, settings)
+        fits = [space.before(window, self.tables) for window in self.windows]
+        usual = self._quality(fits, settings)
         if not usual.recall.any():
             return settings, 0
         tried: list[tuple[dict[str, Any], PerUser]] = []
@@ -154,7 +162,7 @@ class Search:
 
         def objective(trial: Any) -> float:
             changed = space.suggest(trial, days)
-            gains = self._quality(space, settings.model_copy(update=changed)).against(usual)
+            gains = self._quality(fits, settings.model_copy(update=changed)).against(usual)
             tried.append((changed, gains))
             return float(gains.mean())
 
@@ -162,11 +170,10 @@ class Search:
         changed, gains = max(tried, key=lambda entry: entry[1].mean(), default=({}, np.zeros(1)))
         return settings.model_copy(update=changed if clearly_better(gains) else {}), len(tried)
 
-    def _quality(self, space: Space, settings: Recall) -> Quality:
+    def _quality(self, fits: Sequence[Callable[[Recall], Channel]], settings: Recall) -> Quality:
         parts = []
-        for window in self.windows:
-            channel = space.fit(window, self.tables, settings)
-            found = channel.recommend(window.users, settings.per_channel, window.seen)
+        for window, fit in zip(self.windows, fits, strict=True):
+            found = fit(settings).recommend(window.users, settings.per_channel, window.seen)
             parts.append(quality(found, window))
         return Quality.joined(parts)
 

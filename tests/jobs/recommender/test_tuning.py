@@ -8,10 +8,11 @@ from scipy.sparse import csr_matrix
 from feature_store.contract import TIME
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
-from jobs.recommender import blending, metrics, tuning, windows
+from jobs.recommender import blending, content, metrics, tuning, windows
 from jobs.recommender.channels import Tables
 from jobs.recommender.proposals import Proposals
 from jobs.recommender.quotas import Blend
+from jobs.recommender.vectors import aligned
 
 END = datetime(2026, 1, 1, tzinfo=UTC)
 RECALL = load_settings({}).recall.model_copy(update={"factors": 4, "candidates": 12, "per_channel": 6})
@@ -173,3 +174,22 @@ def test_what_is_learnt_is_no_worse_and_quotas_fill_the_list(found):
     assert sum(blend.quotas.values()) in (12, sum(usual.quotas.values()))
     assert trial.quality(blend).ndcg.mean() >= trial.quality(usual).ndcg.mean()
     assert blend == blending.learn(trial)
+
+
+def test_content_fitted_once_proposes_what_a_fit_of_its_own_does(found):
+    generator = np.random.default_rng(2)
+    rows = pa.table(
+        {
+            "item_id": NAMES,
+            "embedding": pa.array(list(generator.normal(size=(24, 3))), pa.list_(pa.float32())),
+            "model_id": ["m"] * 24,
+        }
+    )
+    window = found[0]
+    space = next(space for space in tuning.SPACES if space.channel == "content")
+    fit = space.before(window, Tables(tables().items, rows, tables().synthetic_interactions))
+    for last in (1, 7):
+        own = content.fit(window.history, aligned(rows, "item_id", window.history.item_ids), last)
+        once = fit(RECALL.model_copy(update={"content_history": last}))
+        asked = window.users, 5, window.seen
+        np.testing.assert_array_equal(own.recommend(*asked).items, once.recommend(*asked).items)
