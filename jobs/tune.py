@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from feature_store.partitions import read
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.night import Night
+from jobs import training_set
+from jobs.night import Night, end_of
 from jobs.recommender import blending, tuning, windows
 from jobs.recommender.channels import Tables
 from jobs.recommender.history import COLUMNS
@@ -32,9 +33,14 @@ def run(night: Night) -> None:
     night.write("tunings", pa.table({k: pa.array([v], schema.field(k).type) for k, v in row.items()}))
 
 
-def window_end(as_of: datetime, settings: Settings) -> datetime:
-    """Where the ranker's label windows begin: nothing at or after it is looked at."""
-    return as_of - settings.ranker.windows * timedelta(days=settings.ranker.horizon_days)
+def window_end(night: Night) -> datetime:
+    """Where the ranker's label windows begin: nothing at or after it is looked at.
+
+    A night without lists to learn from looks at all it knows: its own lists will be labelled by what comes
+    after it. So all the lists a ranker learns from, and those it orders, come from recall set up alike.
+    """
+    learnt = training_set.windows(night.earlier("candidates"), night.as_of, night.settings.ranker)
+    return end_of(min(part.ds for part in learnt)) if learnt else night.as_of
 
 
 def _carried(night: Night) -> Row | None:
@@ -64,7 +70,7 @@ def _searched_for(settings: Settings) -> str:
 
 
 def _searched(night: Night) -> Row:
-    settings, end = night.settings.tuning, window_end(night.as_of, night.settings)
+    settings, end = night.settings.tuning, window_end(night)
     events = _before(night.read("interactions", COLUMNS), end)
     items = night.read("items", ["item_id", "categories"])
     sampled = windows.sample(events, settings.events, settings.seed)
@@ -158,6 +164,7 @@ JOB = Job(
         Input("items"),
         Input("item_embeddings"),
         Input("tunings", earlier=True),
+        Input("candidates", earlier=True),
     ),
     outputs=("tunings",),
     run=run,

@@ -6,7 +6,7 @@ import pytest
 
 from feature_store.partitions import Store, read
 from jobs.step import execute
-from jobs.tune import JOB, window_end
+from jobs.tune import JOB
 
 DS = date(2026, 1, 31)
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
@@ -42,12 +42,14 @@ ITEMS = [{"item_id": f"i{n:02}", "title": "t", "attributes": "{}", "categories":
 
 @pytest.fixture
 def run(make_settings, publish):
-    def tune(events=None, ds=DS, **overrides):
+    def tune(events=None, ds=DS, lists=(10, 5), **overrides):
         settings = make_settings(**SMALL | overrides)
         as_of = datetime(ds.year, ds.month, ds.day, tzinfo=UTC) + timedelta(days=1)
         known = [event for event in events or history() if event["event_time"] < as_of]
         publish(settings, "ingest", ds, {"interactions": known, "items": ITEMS})
         publish(settings, "embed", ds, {"item_embeddings": []})
+        for days in lists:
+            publish(settings, "fit_recall", DS - timedelta(days=days), {"candidates": []})
         execute(JOB, ds, settings, reprocess=True)
         (row,) = read("tunings", Store(settings.data_root).published("tunings", ds).files).to_pylist()
         return row
@@ -67,10 +69,10 @@ SAID = (
 )
 
 
-def test_a_search_ends_where_the_label_windows_begin(run, make_settings):
+def test_a_search_ends_where_the_label_windows_begin(run):
     row = run()
     assert row["status"] == "tuned"
-    assert row["window_end"] == AS_OF - timedelta(days=10) == window_end(AS_OF, make_settings(**SMALL))
+    assert row["window_end"] == AS_OF - timedelta(days=10)
     assert row["window_start"] < row["window_end"]
     assert row["input_max_event_time"] < row["window_end"]
     assert row["users"] >= 5
@@ -86,6 +88,12 @@ def test_a_search_ends_where_the_label_windows_begin(run, make_settings):
         "trending_half_life_days",
         "content_history",
     }
+
+
+@pytest.mark.parametrize(("lists", "days"), [((), 0), ((4,), 0), ((6, 4), 6), ((7, 5), 5)])
+def test_what_is_looked_at_ends_with_the_oldest_list_the_ranker_will_learn_from(run, lists, days):
+    """A list whose window is not over teaches nothing, nor does one too near to a newer one."""
+    assert run(lists=lists)["window_end"] == AS_OF - timedelta(days=days)
 
 
 def test_nothing_inside_the_label_windows_changes_what_is_chosen(run):
