@@ -39,11 +39,12 @@ Answer = Literal["yes", "no", "unclear", "early"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first screen: an answer, its headline, and the sentences below it."""
+    """The first screen: an answer, its headline, the sentences below it, and the question it answers."""
 
     answer: Answer
     headline: str
     sentences: list[str]
+    question: str = "Is tonight's better than last week's?"
 
 
 def stage_name(stage: str) -> str:
@@ -69,7 +70,10 @@ def verdict(ds: date, evaluations: Sequence[Evaluation], horizon_days: int) -> V
     against = evaluation.against_earlier
     if against is None or against.compared_ds is None:
         answer, headline = _answer(difference, "the best single channel")
-        return Verdict(answer, headline, [*sentences, "There are no lists of a week before to compare with."])
+        nothing = "No lists of a week before can be compared with yet."
+        return Verdict(
+            answer, headline, [*sentences, nothing], "Are the lists better than a single channel's?"
+        )
     answer, headline = _answer(against, _earlier_name(evaluation, against.compared_ds))
     return Verdict(answer, headline, [_against(evaluation, against, before), *sentences])
 

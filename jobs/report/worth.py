@@ -144,11 +144,16 @@ def price(found: Worth | None, ds: date) -> Price:
     if kept:
         return Price("yes", f"Worth it: {_listed(kept)}.", sentences)
     if unsure:
-        headline = (
-            f"Not proven: nothing it makes is clearly better than doing without ({_listed(unsure)} unsure)."
-        )
-        return Price("unclear", headline, sentences)
+        sentences.insert(1, _undecided(unsure))
+        return Price("unclear", "Not proven: nothing it makes is clearly worth having.", sentences)
     return Price("no", "Nothing: the lists are no better for what it makes.", sentences)
+
+
+def _undecided(unsure: Sequence[Group]) -> str:
+    close, missing = [g for g in unsure if g.find()], [g for g in unsure if not g.find()]
+    parts = [f"Too close to call: {_listed(close)}."] if close else []
+    parts += [f"Nothing to measure: {_listed(missing)}."] if missing else []
+    return " ".join(parts)
 
 
 def _listed(groups: Sequence[Group]) -> str:

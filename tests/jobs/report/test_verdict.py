@@ -93,7 +93,11 @@ def test_a_night_further_back_is_named_by_its_date() -> None:
 
 
 def test_without_a_week_before_it_says_so() -> None:
-    assert "no lists of a week before" in " ".join(verdict(DS, [evaluation(0.01, 0.03)], 7).sentences)
+    found = verdict(DS, [evaluation(0.01, 0.03)], 7)
+    assert "No lists of a week before" in found.sentences[-1]
+    assert found.question == "Are the lists better than a single channel's?"
+    assert with_week_before(0, 1).against_earlier is not None
+    assert "last week's" in verdict(DS, [with_week_before(0, 1)], 7).question
 
 
 def test_without_an_evaluation_it_is_too_early() -> None:

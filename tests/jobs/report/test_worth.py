@@ -98,7 +98,14 @@ def test_page_one_says_whether_the_model_is_worth_its_tokens(
     assert found.headline.startswith(headline)
     assert "500 users" in found.sentences[0]
     kept = "2 M" if "keep" in verdicts else "0"
-    assert found.sentences[1] == f"6 M tokens went into them, {kept} of these into what is kept."
+    assert found.sentences[-1] == f"6 M tokens went into them, {kept} of these into what is kept."
+
+
+def test_groups_that_could_not_be_measured_are_named_apart(publish: Publish, settings: Settings) -> None:
+    rows = [row("item_text", "unsure", 0.001), row("synthetic", "unsure", None, users=0)]
+    publish(settings, "ablate", DS, {"ablations": rows})
+    found = price(worth(Store(settings.data_root), DS), DS)
+    assert found.sentences[1] == "Too close to call: item text. Nothing to measure: synthetic samples."
 
 
 def test_without_an_ablation_it_says_what_to_run() -> None:
