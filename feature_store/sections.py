@@ -174,6 +174,9 @@ class Ranker(Section):
     learning_rate: float = Field(gt=0)
     rounds: int = Field(ge=1)
     min_data_in_leaf: int = Field(ge=1)
+    feature_fraction: float = Field(gt=0, le=1)
+    lambda_l2: float = Field(ge=0)
+    trials: int = Field(ge=0)
     seed: int
 
 

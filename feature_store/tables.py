@@ -532,6 +532,7 @@ _ALL = (
             Column("feature_groups", TEXTS, "groups the features are of"),
             Column("importances", NUMBERS, "total gain of each feature"),
             Column("parameters", TEXT, "what the model was boosted with, a JSON object"),
+            Column("tuned_ds", DAY, "night whose search found the parameters", nullable=True),
             Column("margin_channels", TEXTS, "channels whose places the score starts from"),
             Column("margin_weights", NUMBERS, "weight of each of them"),
             _count("windows", "label windows in the training set"),

@@ -4,16 +4,20 @@ With too little history to learn from there is no ranker: the row says so, and r
 """
 
 import json
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_store.partitions import read
+from feature_store.sections import Ranker
 from feature_store.tables import TABLES
 from jobs.night import Night
-from jobs.recommender import champion, ranker
+from jobs.recommender import champion, ranker, ranker_search
 from jobs.recommender.groups import chosen, features_of
+from jobs.recommender.metrics import PerUser
 from jobs.recommender.queries import Queries, ndcg_at_k, queries
 from jobs.step import Input, Job
 
@@ -25,6 +29,7 @@ NO_RANKER: dict[str, Any] = {
     "feature_groups": [],
     "importances": [],
     "parameters": "{}",
+    "tuned_ds": None,
     "margin_channels": [],
     "margin_weights": [],
     "rounds": 0,
@@ -66,7 +71,8 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     """Tonight's ranker, or the champion where that is better with confidence on a window new to both."""
     groups = chosen(night.settings.ranker.groups, _verdicts(night))
     features = features_of(groups)
-    trial = _trial(found, features, night.settings)
+    tuned_ds, settings = _tuned(night, found, features)
+    trial = _trial(found, features, settings)
     step(1)
     judged = {} if trial is None else {"valid_ndcg_at_10": float(np.nanmean(trial))}
     compared = champion.compare(night.earlier("rankers"), found.where(found.newest), trial)
@@ -74,7 +80,7 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     if compared is not None and compared.stays:
         kept = {name: compared.row[name] for name in NO_RANKER if name != "status"}
         return kept | judged | compared.columns() | {"status": "kept", "reason": compared.reason}
-    fitted = ranker.fit(found, features, night.settings.ranker)
+    fitted = ranker.fit(found, features, settings)
     step(1)
     new = {
         "status": "trained",
@@ -83,7 +89,8 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
         "features": list(features),
         "feature_groups": list(groups),
         "importances": fitted.importances,
-        "parameters": json.dumps(ranker.tuned(night.settings.ranker)),
+        "tuned_ds": tuned_ds,
+        "parameters": json.dumps(ranker.tuned(settings)),
         "margin_channels": list(fitted.weights),
         "margin_weights": list(fitted.weights.values()),
         "rounds": fitted.rounds,
@@ -91,12 +98,26 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     return new | judged | (NOT_COMPARED if compared is None else compared.columns())
 
 
-def _trial(found: Queries, features: tuple[str, ...], settings: Any) -> Any:
+def _tuned(night: Night, found: Queries, features: tuple[str, ...]) -> tuple[date, Ranker]:
+    """The settings with what a search found, tonight or less than tuning.days ago, and when it did.
+
+    With ranker.trials = 0 they are what the settings say, from tonight on.
+    """
+    settings = night.settings.ranker
+    for earlier in night.earlier("rankers")[-1:] if settings.trials else ():
+        (row,) = read("rankers", earlier.files, ["tuned_ds", "parameters"]).to_pylist()
+        tuned_ds = row["tuned_ds"]
+        if tuned_ds is not None and (night.ds - tuned_ds).days < night.settings.tuning.days:
+            return tuned_ds, settings.model_copy(update=json.loads(row["parameters"]))
+    return night.ds, settings.model_copy(update=ranker_search.search(found, features, settings))
+
+
+def _trial(found: Queries, features: tuple[str, ...], settings: Ranker) -> PerUser | None:
     """NDCG@10 by query of the newest window, of a ranker of the older ones; None without both."""
     older, newest = found.where(~found.newest), found.where(found.newest)
-    if len(older.instructive().sizes) < settings.ranker.min_groups:
+    if len(older.instructive().sizes) < settings.min_groups:
         return None
-    fitted = ranker.fit(older, features, settings.ranker)
+    fitted = ranker.fit(older, features, settings)
     return ndcg_at_k(newest, ranker.Scorer.of(fitted).ordering(newest.rows))
 
 
@@ -123,5 +144,5 @@ JOB = Job(
     inputs=(Input("training_set"), Input("ablations"), Input("rankers", earlier=True)),
     outputs=("rankers",),
     run=run,
-    settings=("ranker",),
+    settings=("ranker", "tuning"),
 )

@@ -132,7 +132,7 @@ def boost(
 
 def tuned(settings: Ranker) -> dict[str, Any]:
     """The parameters that were chosen for this data, by their LightGBM names."""
-    names = ("num_leaves", "learning_rate", "min_data_in_leaf", "seed")
+    names = ("num_leaves", "learning_rate", "min_data_in_leaf", "feature_fraction", "lambda_l2", "seed")
     return {name: getattr(settings, name) for name in names}
 
 

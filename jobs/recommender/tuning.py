@@ -166,7 +166,7 @@ class Search:
             tried.append((changed, gains))
             return float(gains.mean())
 
-        _study(self.seed).optimize(objective, n_trials=self.trials)
+        study(self.seed).optimize(objective, n_trials=self.trials)
         changed, gains = max(tried, key=lambda entry: entry[1].mean(), default=({}, np.zeros(1)))
         return settings.model_copy(update=changed if clearly_better(gains) else {}), len(tried)
 
@@ -178,7 +178,8 @@ class Search:
         return Quality.joined(parts)
 
 
-def _study(seed: int) -> Any:
+def study(seed: int) -> Any:
+    """An Optuna study that maximises, the same for the same seed."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

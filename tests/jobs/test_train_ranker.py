@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from jobs.train_ranker import JOB
 
 EVE, DS = date(2026, 1, 31), date(2026, 2, 1)
 WINDOWS = [date(2026, 1, 4) + timedelta(days=7 * n) for n in range(4)]
-RANKER = {"RANKER__MIN_DATA_IN_LEAF": "2", "RANKER__MIN_GROUPS": "5"}
+RANKER = {"RANKER__MIN_DATA_IN_LEAF": "2", "RANKER__MIN_GROUPS": "5", "RANKER__TRIALS": "0"}
 
 
 def lists(window, users=12, decides="als_score", seed=0):
@@ -111,6 +112,18 @@ def test_the_first_night_has_nothing_to_learn_from(night):
 def test_lists_of_which_nothing_was_taken_are_no_reason_to_fail(night):
     rows = [row | {"label": 0} for row in all_windows()]
     assert ranker(night(rows))["status"] == "fallback"
+
+
+def test_parameters_are_searched_for_and_used_again_until_they_are_too_old(night, publish):
+    """The first search finds other parameters, since those of the settings can learn nothing."""
+    how = {"RANKER__NUM_LEAVES": "2", "RANKER__MIN_DATA_IN_LEAF": "100000", "RANKER__TRIALS": "2"}
+    first = ranker(night(all_windows(), ds=EVE, **how), EVE)
+    assert first["tuned_ds"] == EVE
+    assert json.loads(first["parameters"])["min_data_in_leaf"] <= 200
+    again = ranker(night(all_windows(), **how))
+    assert (again["tuned_ds"], again["parameters"]) == (EVE, first["parameters"])
+    anew = ranker(night(all_windows(), **how, TUNING__DAYS="1"))
+    assert anew["tuned_ds"] == DS
 
 
 # -- champion and challenger ---------------------------------------------------------------------------
