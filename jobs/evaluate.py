@@ -20,7 +20,8 @@ from feature_store.tables import TABLES
 from jobs.night import Night, end_of
 from jobs.recommender import slices
 from jobs.recommender.intervals import Bootstrap, Interval
-from jobs.recommender.judged import Judged, Terms, judging
+from jobs.recommender.judged import Judged, Terms
+from jobs.recommender.judging import judging
 from jobs.recommender.list_qualities import known_of
 from jobs.recommender.measures import DECILES, LIST_METRICS, QUALITIES, Key, Measures
 from jobs.recommender.published_values import EARLIER, PublishedValues, differences

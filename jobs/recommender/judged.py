@@ -1,10 +1,8 @@
 """What users took after a night, and the lists of that night beside it, as integer codes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -13,9 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from feature_store.partitions import Partition
-from feature_store.tables import CHANNELS, TABLES
-from jobs.night import end_of
+from feature_store.tables import CHANNELS
 from jobs.recommender.history import Codes
 
 # Recall's merged list; also the stage of what is published when there is no ranker.
@@ -69,16 +65,18 @@ class Block:
 
 
 class Judged:
-    """One night's lists beside what their users took afterwards; `judging` opens it.
+    """One night's lists beside what their users took afterwards; `judging.judging` opens it.
 
     users: how many took something that counts; newest_event: of those, None where nobody did; usual_events:
     median events before the night of those users.
     """
 
+    newest_event: datetime | None
+
     def __init__(self, connection: duckdb.DuckDBPyConnection, terms: Terms) -> None:
         self._connection, self._terms = connection, terms
         newest = connection.sql("SELECT max(event_time) AS t FROM relevant").to_arrow_table()["t"][0]
-        self.newest_event: datetime | None = newest.as_py()
+        self.newest_event = newest.as_py()
         self.users, usual = self._row("SELECT count(*), coalesce(median(events), 0) FROM people")
         self.usual_events = float(usual)
         (ranked,) = self._row("SELECT count(*) FROM recommendations WHERE stage = 'ranker'")
@@ -159,13 +157,6 @@ class Judged:
         lists[self.published] = _placed(*places, (n, self._terms.longest))
         scores = np.full((n, self._terms.longest), np.nan)
         scores[places[0], places[2] - 1] = listed["score"].to_numpy()
-        had = self._select(
-            f"""
-            SELECT DISTINCT person, item FROM past JOIN people USING (user_id) JOIN things USING (item_id)
-            WHERE {inside}
-            """,
-            ends,
-        )
         events = self._select(f"SELECT events FROM people WHERE {inside} ORDER BY person", ends)
         return Block(
             names,
@@ -175,8 +166,20 @@ class Judged:
             pairs["item"].to_numpy().astype(np.int32),
             found,
             events["events"].to_numpy(),
-            _ones(_places(had["person"], start), had["item"].to_numpy(), (n, len(self.items.ids))),
+            self._had(inside, ends, start, n),
         )
+
+    def _had(self, inside: str, ends: Mapping[str, str], start: int, users: int) -> csr_matrix:
+        """What each user of a block had taken before the night."""
+        had = self._select(
+            f"""
+            SELECT DISTINCT person, item FROM past JOIN people USING (user_id) JOIN things USING (item_id)
+            WHERE {inside}
+            """,
+            ends,
+        )
+        places = _places(had["person"], start), had["item"].to_numpy()
+        return csr_matrix((np.ones(len(had)), places), shape=(users, len(self.items.ids)))
 
     def _candidates(
         self, inside: str, ends: Mapping[str, str], start: int, shape: tuple[int, int], first_pair: int
@@ -222,76 +225,3 @@ def _placed(
     shown = (ranks >= 1) & (ranks <= shape[1])
     lists[users[shown], ranks[shown] - 1] = items[shown]
     return lists
-
-
-def _ones(rows: Codes, columns: NDArray[np.integer], shape: tuple[int, int]) -> csr_matrix:
-    return csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
-
-
-@contextmanager
-def judging(
-    events: Sequence[Path], lists: Partition, candidates: Sequence[Path], items: Sequence[Path], terms: Terms
-) -> Iterator[Judged]:
-    """Put the lists and candidates of a night beside the events of the `horizon_days` after it."""
-    start = end_of(lists.ds)
-    stop = start + timedelta(days=terms.horizon_days)
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        _view(connection, "events", "interactions", events)
-        _view(connection, "recommendations", "recommendations", lists.files)
-        _view(connection, "candidates", "candidates", candidates)
-        _view(connection, "catalogue", "items", items)
-        # A view has no parameters.
-        connection.execute(_PAST.format(start=start.isoformat()))
-        connection.execute(_TAKEN, {"start": start, "stop": stop, "repeats": terms.repeats})
-        for query in (_THINGS, _PEOPLE, _RELEVANT):
-            connection.execute(query)
-        yield Judged(connection, terms)
-
-
-def _view(connection: duckdb.DuckDBPyConnection, name: str, table: str, files: Sequence[Path]) -> None:
-    """A view of the files; a channel that came after they were written has proposed nothing in them."""
-    schema = TABLES[table].schema
-    if not files:
-        connection.register(name, schema.empty_table())
-        return
-    rows = connection.read_parquet([str(file) for file in files], union_by_name=True)
-    absent = [field.name for field in schema if field.name not in rows.columns and field.nullable]
-    rows.project(", ".join(["*", *(f"NULL::BIGINT AS {name}" for name in absent)])).create_view(name)
-
-
-_PAST = "CREATE VIEW past AS SELECT user_id, item_id FROM events WHERE event_time < TIMESTAMPTZ '{start}'"
-# What users with a list took in the horizon; never what they had taken before, unless repeats count.
-_TAKEN = """
-    CREATE TABLE taken AS
-    SELECT user_id, item_id, max(event_time) AS event_time
-    FROM events SEMI JOIN recommendations USING (user_id)
-    ANTI JOIN (SELECT user_id, item_id FROM past WHERE NOT $repeats) AS seen USING (user_id, item_id)
-    WHERE event_time >= $start AND event_time < $stop
-    GROUP BY ALL
-"""
-_THINGS = """
-    CREATE TABLE things AS
-    WITH named AS (
-        SELECT item_id FROM catalogue UNION SELECT item_id FROM taken UNION SELECT item_id FROM past
-        UNION SELECT item_id FROM recommendations UNION SELECT item_id FROM candidates
-    ), counted AS (
-        SELECT item_id, count(*) AS events, count(DISTINCT user_id) AS takers FROM past GROUP BY item_id
-    )
-    SELECT item_id, row_number() OVER (ORDER BY item_id) - 1 AS item, coalesce(events, 0) AS events,
-           coalesce(takers, 0) AS takers, item_id IN (SELECT item_id FROM catalogue) AS listed
-    FROM named LEFT JOIN counted USING (item_id)
-"""
-_PEOPLE = """
-    CREATE TABLE people AS
-    WITH counted AS (
-        SELECT user_id, count(*) AS events FROM past SEMI JOIN taken USING (user_id) GROUP BY user_id
-    )
-    SELECT user_id, row_number() OVER (ORDER BY user_id) - 1 AS person, coalesce(events, 0) AS events
-    FROM (SELECT DISTINCT user_id FROM taken) LEFT JOIN counted USING (user_id)
-"""
-_RELEVANT = """
-    CREATE TABLE relevant AS
-    SELECT user_id, item_id, event_time, person, item, row_number() OVER (ORDER BY person, item) - 1 AS pair
-    FROM taken JOIN people USING (user_id) JOIN things USING (item_id)
-"""

@@ -13,7 +13,8 @@ import pytest
 
 from feature_store.partitions import Partition
 from feature_store.tables import CHANNELS
-from jobs.recommender.judged import Judged, Terms, judging
+from jobs.recommender.judged import Judged, Terms
+from jobs.recommender.judging import judging
 
 DS = date(1998, 1, 10)
 START = datetime(1998, 1, 11, tzinfo=UTC)
