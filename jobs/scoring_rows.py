@@ -6,6 +6,7 @@ arrays, and users are read in order beside the candidates, so that memory does n
 """
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from jobs.night import Night
 from jobs.recommender import pair_features
 from jobs.recommender.history import Floats
 from jobs.recommender.pair_features import Numbers, Ragged
-from jobs.recommender.threads import one_blas_thread
+from jobs.recommender.threads import cores, one_blas_thread
 from jobs.recommender.vectors import aligned
 from jobs.step import Input
 
@@ -114,12 +115,14 @@ class Joined:
         users = _of_users(self._users, block.user_ids)
         numbers = {c.name: _floats(users[c.name]) for c in USER_FEATURES}
         made |= {name: values[block.users] for name, values in numbers.items() if name in self._wanted}
-        for feature in self._words:
-            made[feature] = self._compared(feature, block, users, numbers["user_items_count_90d"])
-        if _PRICE in self._wanted:
-            made[_PRICE] = self._price_distance(block, numbers["user_price_median_90d"])
-        if self._compares:
-            made |= self._cosines(block, users[_RECENT].combine_chunks())
+        with ThreadPoolExecutor(cores()) as pool:
+            kept = numbers["user_items_count_90d"]
+            words = {name: pool.submit(self._compared, name, block, users, kept) for name in self._words}
+            if self._compares:
+                made |= self._cosines(block, users[_RECENT].combine_chunks())
+            if _PRICE in self._wanted:
+                made[_PRICE] = self._price_distance(block, numbers["user_price_median_90d"])
+            made |= {name: found.result() for name, found in words.items()}
         return pa.table(found | {name: pa.array(values) for name, values in made.items()})
 
     def _compared(self, feature: str, block: _Rows, users: pa.Table, kept: Numbers) -> Numbers:

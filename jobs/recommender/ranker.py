@@ -18,6 +18,7 @@ from feature_store.errors import NightmillError
 from feature_store.sections import Ranker
 from feature_store.tables import CHANNELS, PAIR_FEATURES
 from jobs.recommender import control, margin
+from jobs.recommender.forest import Forest
 from jobs.recommender.groups import channels_of
 from jobs.recommender.queries import Queries, matrix
 from jobs.recommender.shapley import Shapley
@@ -185,7 +186,10 @@ class Scorer:
         """Scores of rows that have the ranker's features and the channels' ranks: shape (rows,)."""
         if not rows.num_rows or self._booster is None:
             return margin.score(rows, self.weights)
-        learnt = self._booster.predict(matrix(rows, self.features), num_threads=cores())
+        values = matrix(rows, self.features)
+        if self._forest is not None:
+            return margin.score(rows, self.weights) + self._forest.score(values)
+        learnt = self._booster.predict(values, num_threads=cores())
         return margin.score(rows, self.weights) + np.asarray(learnt, dtype=np.float64)
 
     def ordering(self, rows: pa.Table) -> NDArray[np.float64]:
@@ -197,6 +201,11 @@ class Scorer:
         if not rows.num_rows or self._booster is None:
             return np.zeros((rows.num_rows, len(self.features)))
         return self._shapley.values(matrix(rows, self.features))
+
+    @cached_property
+    def _forest(self) -> Forest | None:
+        assert self._booster is not None
+        return Forest.of(self._booster)
 
     @cached_property
     def _shapley(self) -> Shapley:
