@@ -1,8 +1,8 @@
-"""The rows a ranker learns from and the rows it scores, made by the same SQL.
+"""The rows a ranker learns from, with the features that were known when its lists were.
 
-Both join candidates with item_features, user_features and the embeddings by
-feature_store/transforms/pair_features.sql: training as of each query's time over earlier nights, scoring over
-the partitions of the night itself.
+Candidates are joined with item_features, user_features and the embeddings by
+feature_store/transforms/pair_features.sql, as of each query's time over earlier nights. `score_rows` runs the
+same SQL over one night: what recommend's own join, jobs/scoring_rows.py, is held to and measured by.
 """
 
 import shutil
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 FEATURES = ("item_features", "user_features", "item_embeddings", "user_embeddings")
 JOINED = ("candidates", *FEATURES)
-# What build_training_set and recommend list as their inputs.
+# What build_training_set lists as its inputs.
 TRAINING_INPUTS = (Input("interactions"), *(Input(table, earlier=True) for table in JOINED))
-SCORING_INPUTS = tuple(Input(table) for table in JOINED)
 
 
 def windows(nights: Sequence[Partition], as_of: datetime, settings: Ranker) -> list[Partition]:
