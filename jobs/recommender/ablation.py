@@ -21,11 +21,10 @@ from jobs.recommender import control, metrics, ranker
 from jobs.recommender.groups import FEATURES, GROUP_OF
 from jobs.recommender.metrics import Interval
 from jobs.recommender.queries import Mask, Queries, matrix, ndcg_at_k
+from jobs.recommender.slices import tail
 
 # Groups that are made from texts, so that TF-IDF could do their work.
 FROM_TEXT = ("item_text", "user_text", "embeddings")
-# Items that carry this share of the events are the head, the others the tail.
-HEAD = 0.8
 
 Values = dict[str, NDArray[np.float64]]
 
@@ -136,15 +135,11 @@ def _judge(variant: Variant, settings: Ranker, rounds: int, slices: dict[str, Ma
 
 
 def _slices(newest: Queries) -> dict[str, Mask | None]:
-    """Rows whose labels count: all, cold items, items of the tail."""
+    """Rows whose labels count: all, cold items, items of the tail of the window's lists."""
     cold, events = matrix(newest.rows, ("item_cold", "item_events_count_lifetime")).T
     _, first, item = np.unique(newest.rows["item_id"].to_numpy(), return_index=True, return_inverse=True)
-    counts = np.nan_to_num(events[first])
-    order = np.argsort(-counts, kind="stable")
-    before = np.concatenate([[0.0], np.cumsum(counts[order])[:-1]])
-    tail = np.zeros(len(counts), dtype=bool)
-    tail[order] = before >= HEAD * counts.sum()
-    return {"all": None, "cold": cold == 1, "tail": tail[item]}
+    counts = np.nan_to_num(events[first]).astype(np.int64)
+    return {"all": None, "cold": cold == 1, "tail": tail(counts)[item]}
 
 
 def _compare(variant: str, values: Values, compared_to: str, others: Values) -> Iterator[Comparison]:

@@ -37,6 +37,8 @@ def verdict(found: Sequence[Comparison], worthwhile: float) -> Verdict:
     if cold is not None and cold.lift.low > 0:
         said = f"it helps cold items ({_interval(cold)}), all items {lift}"
         return _beyond_placebo(by.get(("group", "placebo", "cold")), said)
+    if alone.lift.low == alone.lift.high == 0:
+        return Verdict("drop", f"it buys nothing: no list of {alone.users:,} users is better or worse for it")
     if alone.lift.high < worthwhile:
         return Verdict("drop", f"it buys nothing: {lift}, less than {worthwhile:g} for certain")
     return Verdict("unsure", f"the interval is too wide to tell: {lift}")

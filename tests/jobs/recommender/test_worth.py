@@ -29,6 +29,7 @@ COLD = compared("group", "without", 0.01, 0.05, "cold")
         ([WIDE, COLD, compared("group", "placebo", 0.01, 0.03, "cold")], "keep", "helps cold items"),
         ([WIDE, COLD, BEYOND], "unsure", "hardly more than its placebo"),
         ([HARMS, COLD], "drop", "it harms"),
+        ([compared("group", "without", 0.0, 0.0)], "drop", "no list of 50 users is better or worse for it"),
         ([WIDE, compared("group", "without", 0.01, 0.05, "tail")], "unsure", "too wide"),
         ([HELPS, BEYOND, compared("group", "control", -0.05, -0.01)], "drop", "TF-IDF"),
         ([HELPS, BEYOND, compared("group", "control", -0.05, 0.01)], "keep", "it helps"),
