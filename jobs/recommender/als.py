@@ -71,7 +71,6 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
     sure.data[:] = 1
     if settings.half_life_days:
         faded = history.strengths(settings.half_life_days)
-        # An event that has faded to nothing is not in `faded` any more.
         sure, strength = faded.multiply(strength.power(-1)).tocsr(), faded
     imagined = _imagined(history, synthetic, settings.synthetic_weight)
     imagined.eliminate_zeros()

@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 
 COLUMNS = ["user_id", "item_id", "event_time", "weight"]
 _MICROSECONDS_A_DAY = 86_400_000_000
+_FAINTEST = 0.001
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,15 @@ class History:
         """How much each user wants each item: log2(1 + weight over the mean event weight), (users, items).
 
         An average event counts 1, whatever the unit of the weights, and a hundred do not count a hundred.
-        Each event's weight halves every half-life (0: never). One that speaks against the item (weight 0 or
-        below, a return) is left out.
+        Each event's weight halves every half-life (0: never), to a thousandth at the least: who has not
+        been here for long still has a taste. An event that speaks against the item (weight 0 or below, a return) is
+        left out.
         """
         liked = self.weights > 0
         weights = self.weights[liked].astype(np.float64)
         relative = weights / weights.mean() if len(weights) else weights
         if half_life_days:
-            relative *= np.exp2(-self.ages[liked] / half_life_days)
+            relative *= np.maximum(np.exp2(-self.ages[liked] / half_life_days), _FAINTEST)
         strength = self._matrix(self.users[liked], self.items[liked], relative)
         strength.data = np.log2(1 + strength.data).astype(np.float32)
         strength.eliminate_zeros()

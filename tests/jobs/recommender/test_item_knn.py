@@ -117,3 +117,11 @@ def test_it_agrees_with_fractions_on_random_histories_in_blocks_of_any_size(hist
         }
         best = sorted((o for o in score if score[o]), key=lambda o: (-score[o], o))[:4]
         assert found.items[row].tolist() == best + [-1] * (4 - len(best))
+
+
+def test_who_was_last_here_long_ago_still_has_a_taste(history):
+    past = history([*EVENTS, ("eve", "b", 3000.0, 1.0), ("eve", "c", 5000.0, 1.0)], CATALOGUE)
+    fading = JACCARD.model_copy(update={"knn_half_life_days": 3.0})
+    assert propose(past, fading, "eve").items[0, 0] == 0
+    strengths = past.strengths(3.0)[past.user_ids.index("eve").as_py()]
+    assert strengths.data.tolist() == pytest.approx([np.log2(1.001)] * 2)
