@@ -55,8 +55,8 @@ class History:
 
         An average event counts 1, whatever the unit of the weights, and a hundred do not count a hundred.
         Each event's weight halves every half-life (0: never), to a thousandth at the least: who has not
-        been here for long still has a taste. An event that speaks against the item (weight 0 or below, a return) is
-        left out.
+        been here for long still has a taste. An event that speaks against the item (weight 0 or below, a
+        return) is left out.
         """
         liked = self.weights > 0
         weights = self.weights[liked].astype(np.float64)
