@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from feature_store import asof, spark
 from feature_store.partitions import Partition
-from feature_store.sections import Ranker, Settings
+from feature_store.sections import Ranker
 from feature_store.tables import TABLES
 from jobs.night import Night, end_of
 from jobs.step import Input
@@ -55,26 +55,26 @@ def build(night: Night) -> None:
     and the end of the window; see transforms/training_pairs.sql for the rows that are kept. Without earlier
     lists or positives the table is empty.
     """
-    chosen = windows(night.earlier("candidates"), night.as_of, night.settings.ranker)
-    files = {table: [file for part in night.earlier(table) for file in part.files] for table in FEATURES}
-    files["candidates"] = [file for part in chosen for file in part.files]
     with spark.session(night.settings) as session:
-        spark.views(session, files | {"interactions": night.files("interactions")})
-        pairs, counts = _label(session, night.settings)
+        pairs, counts = label(session, night)
+        files = {table: [file for part in night.earlier(table) for file in part.files] for table in FEATURES}
+        spark.views(session, files)
         rows = _with_features(session, pairs)
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
     night.wrote("training_set", written)
     night.count(selected=written)
-    nights = len({part.ds for part in chosen})
     night.note(
-        f"training_set: {written:,} rows of {nights} label windows; after {counts['answered']:,} of "
+        f"training_set: {written:,} rows of {counts['windows']} windows; after {counts['answered']:,} of "
         f"{counts['queries']:,} lists their user took something, {counts['positives']:,} items in all"
     )
 
 
-def _label(session: "SparkSession", settings: Settings) -> "tuple[DataFrame, dict[str, int]]":
-    """The labelled pairs of a training set, and the row of label_counts."""
-    ranker, repeats = settings.ranker, settings.recall.repeats
+def label(session: "SparkSession", night: Night) -> "tuple[DataFrame, dict[str, int]]":
+    """The labelled pairs of a training set without features, and the row of label_counts."""
+    ranker, repeats = night.settings.ranker, night.settings.recall.repeats
+    chosen = windows(night.earlier("candidates"), night.as_of, ranker)
+    candidates = [file for part in chosen for file in part.files]
+    spark.views(session, {"candidates": candidates, "interactions": night.files("interactions")})
     queries = spark.run_sql(session, "label_queries", horizon_days=ranker.horizon_days)
     queries.cache().createOrReplaceTempView("label_queries")
     spark.run_sql(session, "taken", repeats=repeats).cache().createOrReplaceTempView("taken")

@@ -3,6 +3,7 @@
 -- Reads    label_queries, taken
 SELECT
     (SELECT count(*) FROM label_queries) AS queries,
+    (SELECT count(DISTINCT window) FROM label_queries) AS windows,
     count(DISTINCT user_id, query_time) AS answered,
     count(*) AS positives
 FROM taken

@@ -73,23 +73,45 @@ def one_session():
 
 
 @pytest.fixture
-def train(make_settings, partition):
-    """`train(events, versions, settings)`: the rows of the training set of DS."""
+def night(make_settings, partition):
+    """`night(events, versions, settings)`: DS, about to join what is given."""
     runs = count()
 
-    def run(events: Rows, versions: list[Version], **overrides: str) -> Rows:
+    def make(events: Rows, versions: list[Version], **overrides: str) -> Night:
         settings = make_settings(**{"RANKER__HORIZON_DAYS": "2"} | overrides)
         inputs: dict[str, list[Partition]] = {f"earlier {table}": [] for table in training_set.JOINED}
         inputs["interactions"] = [partition("interactions", DS, events)]
         for version in versions:
             made = partition(version.table, version.ds, version.rows, version.known_at)
             inputs[f"earlier {version.table}"].append(made)
-        run_id = f"run{next(runs)}"
-        night = Night(DS, settings, Store(settings.data_root), inputs, run_id)
-        training_set.build(night)
-        files = night.staged_files("training_set")
-        assert gates.check(TABLES["training_set"], files, DS, run_id, settings.data_root) == []
+        return Night(DS, settings, Store(settings.data_root), inputs, f"run{next(runs)}")
+
+    return make
+
+
+@pytest.fixture
+def train(night):
+    """`train(events, versions, settings)`: the rows of the training set of DS."""
+
+    def run(*given: Any, **overrides: str) -> Rows:
+        made = night(*given, **overrides)
+        training_set.build(made)
+        files = made.staged_files("training_set")
+        assert gates.check(TABLES["training_set"], files, DS, made.run_id, made.store.root) == []
         return read("training_set", files).to_pylist()
+
+    return run
+
+
+@pytest.fixture
+def label(night):
+    """`label(events, versions, settings)`: the labelled pairs alone, which take a fraction of the time."""
+
+    def run(*given: Any, **overrides: str) -> Rows:
+        made = night(*given, **overrides)
+        with spark.session(made.settings) as session:
+            rows = training_set.label(session, made)[0].toArrow().to_pylist()
+        return sorted(rows, key=lambda row: (row["user_id"], row["query_time"], row["item_id"]))
 
     return run
 
@@ -157,19 +179,19 @@ EVENTS = [
 ]
 
 
-def test_labels_are_what_was_first_taken_in_the_window(train):
-    rows = train(EVENTS, [_lists("m1", "m2", "m3", "m4")])
+def test_labels_are_what_was_first_taken_in_the_window(label):
+    rows = label(EVENTS, [_lists("m1", "m2", "m3", "m4")])
     assert [(r["item_id"], r["label"], r["label_time"]) for r in rows] == [
         ("m1", 1, NOON),
         ("m3", 1, datetime(1998, 3, 31, 23, 59, tzinfo=UTC)),
         ("m4", 0, None),
     ]
     assert {(r["user_id"], r["relevant_count"]) for r in rows} == {("ann", 3)}
-    assert max(r["input_max_event_time"] for r in rows) < AS_OF
+    assert max(r["pair_max_event_time"] for r in rows) < AS_OF
 
 
-def test_where_repeats_count_what_was_seen_is_a_label_too(train):
-    rows = train(EVENTS, [_lists("m1", "m2", "m3", "m4")], RECALL__REPEATS="true")
+def test_where_repeats_count_what_was_seen_is_a_label_too(label):
+    rows = label(EVENTS, [_lists("m1", "m2", "m3", "m4")], RECALL__REPEATS="true")
     assert [(r["item_id"], r["label"], r["relevant_count"]) for r in rows] == [
         ("m1", 1, 4),
         ("m2", 1, 4),
@@ -178,14 +200,14 @@ def test_where_repeats_count_what_was_seen_is_a_label_too(train):
     ]
 
 
-def test_nothing_after_the_window_is_a_label(train):
+def test_nothing_after_the_window_is_a_label(label):
     """The list of the night before: its window of two days ends a day before as_of."""
     events = [
         _event("ann", "m1", datetime(1998, 3, 30, 23, 59, tzinfo=UTC)),
         _event("ann", "m2", datetime(1998, 3, 31, tzinfo=UTC)),
     ]
     known = NOON - 24 * HOUR
-    rows = train(events, [_lists("m1", "m2", known_at=known, ds=LISTED - timedelta(days=1))])
+    rows = label(events, [_lists("m1", "m2", known_at=known, ds=LISTED - timedelta(days=1))])
     assert [(r["item_id"], r["label"]) for r in rows] == [("m1", 1), ("m2", 0)]
 
 
@@ -194,11 +216,11 @@ def test_nothing_after_the_window_is_a_label(train):
     [[], [_lists("m1")], [_lists("m9", ds=LISTED + timedelta(days=1))]],
     ids=["no lists", "nothing was taken", "the window is not over"],
 )
-def test_lists_that_teach_nothing_are_left_out(train, versions):
-    assert train([_event("bob", "m9", NOON)], versions) == []
+def test_lists_that_teach_nothing_are_left_out(label, versions):
+    assert label([_event("bob", "m9", NOON)], versions) == []
 
 
-def test_all_of_the_newest_window_is_kept_and_of_older_ones_what_teaches(train):
+def test_all_of_the_newest_window_is_kept_and_of_older_ones_what_teaches(label):
     older, known = LISTED - timedelta(days=2), NOON - 48 * HOUR
     items = [f"m{n}" for n in range(40)]
     newest = [_candidate(user, item) for user in ("ann", "bob") for item in items]
@@ -211,7 +233,7 @@ def test_all_of_the_newest_window_is_kept_and_of_older_ones_what_teaches(train):
     ]
     drawn = []
     for seed in ("7", "7", "8"):
-        rows = train(events, versions, RANKER__SEED=seed, RANKER__NEGATIVES_PER_POSITIVE="3")
+        rows = label(events, versions, RANKER__SEED=seed, RANKER__NEGATIVES_PER_POSITIVE="3")
         old = [r for r in rows if r["window"] == older]
         assert [r["item_id"] for r in old if r["label"]] == ["m1", "m2"]
         drawn.append([r["item_id"] for r in old if not r["label"]])
@@ -222,10 +244,10 @@ def test_all_of_the_newest_window_is_kept_and_of_older_ones_what_teaches(train):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_of_many_users_of_the_newest_window_some_are_drawn(train):
+def test_of_many_users_of_the_newest_window_some_are_drawn(label):
     users = [f"u{n}" for n in range(9)]
     lists = Version("candidates", LISTED, NOON, [_candidate(user, "m1") for user in users])
-    rows = train([_event(user, "m1", NOON) for user in users], [lists], RANKER__VALID_USERS="4")
+    rows = label([_event(user, "m1", NOON) for user in users], [lists], RANKER__VALID_USERS="4")
     assert len({r["user_id"] for r in rows}) == len(rows) == 4
 
 
