@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from jobs.night import Night, end_of, stamped
 from jobs.recommender import ablation
 from jobs.recommender.ablation import Comparison
 from jobs.recommender.control import with_control
-from jobs.recommender.queries import Queries, queries
+from jobs.recommender.queries import Queries, night_of, queries
 from jobs.recommender.worth import Verdict, verdict
 from jobs.step import Input, Job
 
@@ -77,7 +77,7 @@ def _recent(night: Night, found: Queries) -> list[tuple[str, ...]]:
     by_window = {
         window: {
             history.user_id: history.item_ids
-            for history in recent_items(night.files("interactions"), end_of(_day(window)), last)
+            for history in recent_items(night.files("interactions"), end_of(night_of(window)), last)
         }
         for window in found.distinct_windows.tolist()
     }
@@ -96,11 +96,7 @@ def _paid(night: Night, group: str) -> Spent:
 
 def _window(found: Queries, night: Night) -> date:
     windows = found.distinct_windows
-    return _day(int(windows[-1])) if len(windows) else night.ds
-
-
-def _day(days: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=days)
+    return night_of(int(windows[-1])) if len(windows) else night.ds
 
 
 @dataclass(frozen=True)

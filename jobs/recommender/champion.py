@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from feature_store.partitions import Partition, read
 from jobs.night import end_of
 from jobs.recommender import metrics
-from jobs.recommender.queries import Queries, ndcg_at_k
+from jobs.recommender.queries import Queries, ndcg_at_k, night_of
 from jobs.recommender.ranker import Scorer
 
 
@@ -60,7 +60,7 @@ def compare(
     """
     if challenger is None or not len(newest.sizes):
         return None
-    ds = date(1970, 1, 1).fromordinal(date(1970, 1, 1).toordinal() + int(newest.windows[0]))
+    ds = night_of(int(newest.windows[0]))
     for night in reversed(nights):
         (row,) = read("rankers", night.files).to_pylist()
         learnt_until = row["input_max_event_time"]

@@ -7,13 +7,11 @@ from scipy.sparse import csr_matrix, identity
 
 from feature_store.sections import Recall
 from jobs.recommender.history import Codes, History
-from jobs.recommender.proposals import Proposals, best_of_rows
+from jobs.recommender.proposals import ENTRIES, Proposals, best_of_product, best_of_rows
 
 # Newest items of a user that similarities are taken from: two items in a list of thousands say little of each
 # other, and the work grows with the square of the list.
 _LONGEST = 1000
-# Scores held at once (entries of a sparse matrix, at most).
-_ENTRIES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,7 @@ class ItemKnn:
 
     def recommend(self, users: Codes, n: int, seen: csr_matrix) -> Proposals:
         """The n unseen items with the largest sum of strength times similarity over the user's items."""
-        n = min(n, seen.shape[1])
-        if not self.neighbours.nnz or not n:
-            return Proposals.nothing(len(users))
-        size = max(1, _ENTRIES // seen.shape[1])
-        blocks = [
-            best_of_rows(
-                self.wants[users[start : start + size]] @ self.neighbours, n, seen[start : start + size]
-            )
-            for start in range(0, len(users), size)
-        ]
-        return Proposals.joined(blocks, n)
+        return best_of_product(self.wants[users], self.neighbours, n, seen)
 
 
 def fit(history: History, settings: Recall, users: Codes | None = None) -> ItemKnn:
@@ -60,7 +48,7 @@ def _neighbours(taken: csr_matrix, items: Codes, settings: Recall) -> csr_matrix
     size = taken.shape[1]
     counts = np.bincount(taken.indices, minlength=size).astype(np.float64)
     by_item, itself = taken.T.tocsr(), identity(size, dtype=np.float32, format="csr")
-    block, n = max(1, _ENTRIES // max(size, 1)), min(settings.knn_neighbours, max(size - 1, 0))
+    block, n = max(1, ENTRIES // max(size, 1)), min(settings.knn_neighbours, max(size - 1, 0))
     found = []
     for start in range(0, len(items) if n else 0, block):
         part = items[start : start + block]

@@ -18,6 +18,10 @@ _DECIMALS = 6
 _DENSE = 16_000_000
 
 
+# Scores held at once (entries of a sparse matrix, at most).
+ENTRIES = 16_000_000
+
+
 @dataclass(frozen=True)
 class Proposals:
     """Items a channel proposes, best first, ties in item order; -1 and -inf where it has no more.
@@ -82,6 +86,20 @@ def nearest(
     )
     _settle(found, np.flatnonzero(tied), vectors, queries, seen, eligible)
     return found
+
+
+def best_of_product(rows: csr_matrix, columns: csr_matrix, n: int, seen: csr_matrix) -> Proposals:
+    """The n unseen items with the largest positive score in each row of a product, in bounded memory.
+
+    rows: shape (users, m). columns: shape (m, items). seen: shape (users, items).
+    """
+    n = min(n, seen.shape[1])
+    if not rows.nnz or not columns.nnz or not n:
+        return Proposals.nothing(rows.shape[0])
+    size = max(1, ENTRIES // seen.shape[1])
+    starts = range(0, rows.shape[0], size)
+    blocks = [best_of_rows(rows[at : at + size] @ columns, n, seen[at : at + size]) for at in starts]
+    return Proposals.joined(blocks, n)
 
 
 def best_of_rows(scores: csr_matrix, n: int, seen: csr_matrix) -> Proposals:

@@ -1,6 +1,7 @@
 """A training set as matrices: one group of rows a query, and how well an order of them does."""
 
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +64,11 @@ class Queries:
     def with_rows(self, rows: pa.Table) -> "Queries":
         """The same queries over other columns of the same rows."""
         return replace(self, rows=rows)
+
+
+def night_of(window: int) -> date:
+    """The night whose lists a window begins with."""
+    return date(1970, 1, 1) + timedelta(days=window)
 
 
 def queries(rows: pa.Table) -> Queries:

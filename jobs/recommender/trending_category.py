@@ -9,12 +9,10 @@ from scipy.sparse import csr_matrix, diags
 
 from jobs.recommender import trending
 from jobs.recommender.history import Codes, History, codes
-from jobs.recommender.proposals import Proposals, best_of_rows
+from jobs.recommender.proposals import Proposals, best_of_product, best_of_rows
 
 # Items of a category that it can propose: with some categories a user more than any list holds.
 _PER_CATEGORY = 300
-# Scores held at once (entries of a sparse matrix, at most).
-_ENTRIES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,7 @@ class TrendingCategory:
 
     def recommend(self, users: Codes, n: int, seen: csr_matrix) -> Proposals:
         """The n unseen items with the largest sum over categories of the user's share times the item's."""
-        n = min(n, seen.shape[1])
-        if not self.tastes.nnz or not self.shelves.nnz or not n:
-            return Proposals.nothing(len(users))
-        size = max(1, _ENTRIES // seen.shape[1])
-        blocks = [
-            best_of_rows(
-                self.tastes[users[start : start + size]] @ self.shelves, n, seen[start : start + size]
-            )
-            for start in range(0, len(users), size)
-        ]
-        return Proposals.joined(blocks, n)
+        return best_of_product(self.tastes[users], self.shelves, n, seen)
 
 
 def fit(history: History, items: pa.Table, half_life_days: float) -> TrendingCategory:

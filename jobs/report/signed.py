@@ -6,21 +6,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from jobs.report import units
-from jobs.report.charts import ticks
+from jobs.report.charts import Estimate, ticks
 
 SIZE = 300
 LEFT, BOTTOM, TOP = 12, 34, 10
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A difference with its interval; a strong row begins a group of rows."""
-
-    label: str
-    value: float
-    low: float | None
-    high: float | None
-    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,7 @@ def _steps(distance: float, step: float) -> int:
     return max(0, -int(-(distance / step - 1e-9) // 1))
 
 
-def estimates(rows: Sequence[Signed]) -> Markup:
+def estimates(rows: Sequence[Estimate]) -> Markup:
     """Points with whiskers on one scale, zero a line of its own."""
     ends = [end for row in rows for end in (row.low, row.value, row.high) if end is not None]
     scale = Scale.over(ends)
@@ -67,7 +56,7 @@ def estimates(rows: Sequence[Signed]) -> Markup:
     return Markup('<div class="rows signed">{}{}</div>').format(lines, _numbers(scale))
 
 
-def _row(row: Signed, scale: Scale) -> Markup:
+def _row(row: Estimate, scale: Scale) -> Markup:
     whisker = Markup("")
     if row.low is not None and row.high is not None:
         low, high = _percent(scale, row.low), _percent(scale, row.high)

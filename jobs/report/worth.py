@@ -10,6 +10,7 @@ from markupsafe import Markup
 from feature_store.contract import GENERATED, GROUPS
 from feature_store.partitions import Store, read
 from jobs.report import signed
+from jobs.report.charts import Estimate
 from jobs.report.units import DASH, MINUS, counted, day, lift, lift_interval, short
 
 GROUP_NAMES = {
@@ -190,13 +191,13 @@ def picture(found: Worth | None) -> Markup | None:
     return signed.estimates(rows) if rows else None
 
 
-def _rows(group: Group) -> list[signed.Signed]:
+def _rows(group: Group) -> list[Estimate]:
     shown = (("group", group.label), ("placebo", "its placebo"), ("control", "TF-IDF in its place"))
     rows = []
     for variant, label in shown:
         one = group.find(variant)
         if one is not None and one.value is not None:
-            rows.append(signed.Signed(label, one.value, one.low, one.high, variant == "group"))
+            rows.append(Estimate(label, one.value, one.low, one.high, variant == "group"))
     return rows
 
 

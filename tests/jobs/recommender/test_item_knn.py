@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feature_store.settings import load_settings
-from jobs.recommender import item_knn
+from jobs.recommender import item_knn, proposals
 
 PLAIN = {"knn_shrinkage": 0.0, "knn_half_life_days": 0.0, "knn_neighbours": 100}
 RECALL = load_settings({}).recall.model_copy(update=PLAIN)
@@ -98,7 +98,8 @@ def test_without_a_pair_of_items_nothing_is_proposed(history, events):
 
 @pytest.mark.parametrize("entries", [16_000_000, 7])
 def test_it_agrees_with_fractions_on_random_histories_in_blocks_of_any_size(history, monkeypatch, entries):
-    monkeypatch.setattr(item_knn, "_ENTRIES", entries)
+    for module in (item_knn, proposals):
+        monkeypatch.setattr(module, "ENTRIES", entries)
     generator = np.random.default_rng(3)
     names = [f"i{n}" for n in range(9)]
     pairs = {(f"u{generator.integers(12):02}", names[generator.integers(9)]) for _ in range(50)}

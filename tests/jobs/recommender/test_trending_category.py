@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.recommender import trending_category
+from jobs.recommender import proposals, trending_category
 
 
 def catalogue(**categories):
@@ -87,7 +87,7 @@ def test_users_do_not_depend_on_who_else_is_in_the_block(history, monkeypatch):
     past = history(events, NAMES)
     users = past.active(60)
     whole = trending_category.fit(past, ITEMS, 7.0).recommend(users, 4, past.seen(users))
-    monkeypatch.setattr(trending_category, "_ENTRIES", 7)
+    monkeypatch.setattr(proposals, "ENTRIES", 7)
     small = trending_category.fit(past, ITEMS, 7.0).recommend(users, 4, past.seen(users))
     np.testing.assert_array_equal(whole.items, small.items)
     np.testing.assert_array_equal(whole.scores, small.scores)

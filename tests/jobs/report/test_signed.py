@@ -5,7 +5,8 @@ import re
 import pytest
 
 from jobs.report import signed
-from jobs.report.signed import Point, Scale, Signed
+from jobs.report.charts import Estimate
+from jobs.report.signed import Point, Scale
 from jobs.report.units import MINUS
 
 
@@ -25,7 +26,9 @@ def test_values_lie_between_the_ends(values: list[float]) -> None:
 
 
 def test_a_row_has_its_number_its_interval_and_the_line_of_zero() -> None:
-    drawn = str(signed.estimates([Signed("A <b>", 0.01, -0.02, 0.04, True), Signed("B", -0.01, None, None)]))
+    drawn = str(
+        signed.estimates([Estimate("A <b>", 0.01, -0.02, 0.04, True), Estimate("B", -0.01, None, None)])
+    )
     assert "A &lt;b&gt;" in drawn
     assert f"<b>+0.0100</b> <small>{MINUS}0.0200 to +0.0400</small>" in drawn
     assert drawn.count('class="zero"') == 2
