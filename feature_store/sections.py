@@ -347,10 +347,13 @@ class Profiles(Section):
 class ColdStart(Section):
     """Which items are cold and how many questions are asked about them."""
 
+    enabled: Literal["auto", "always", "never"]
     max_events: int = Field(ge=0)
     items: int = Field(ge=0)
     users_per_item: int = Field(ge=1)
     pairs: int = Field(ge=0)
+    check_pairs: int = Field(ge=0)
+    new_users: int = Field(ge=0)
     user_history: int = Field(ge=1)
     prompt_version: int = Field(ge=1)
 

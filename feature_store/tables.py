@@ -311,11 +311,17 @@ _ALL = (
     Table(
         "synthetic_interactions",
         "simulate_cold_start",
-        "Which of two cold items the model thinks a user would take; never a fact about the user.",
+        "Which of two items the model thinks a user would take; never a fact about the user.",
         (
             _user(),
-            _item("cold item that was preferred"),
-            Column("other_item_id", TEXT, "cold item that was not"),
+            _item("item that was preferred"),
+            Column("other_item_id", TEXT, "item that was not"),
+            Column(
+                "source",
+                TEXT,
+                "a question about two cold items, or about a new user",
+                values=("cold_item", "new_user"),
+            ),
             Column(
                 "probability",
                 NUMBER,
@@ -323,6 +329,13 @@ _ALL = (
                 False,
                 0,
                 1,
+                from_model=True,
+            ),
+            Column(
+                "margin",
+                NUMBER,
+                "mean log-odds of the preferred item over both orders",
+                False,
                 from_model=True,
             ),
             Column(
@@ -334,7 +347,15 @@ _ALL = (
                 1,
                 from_model=True,
             ),
-            Column("confidence", NUMBER, "2 * probability - 1", False, 0, 1, from_model=True),
+            Column(
+                "confidence",
+                NUMBER,
+                "2 * P(right) - 1 at such a margin, by the night's questions with a known answer",
+                False,
+                0,
+                1,
+                from_model=True,
+            ),
             Column("generation_key", TEXT, "key of the generation with the preferred item first"),
             *MODEL_PROVENANCE,
         ),

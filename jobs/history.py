@@ -53,6 +53,25 @@ def event_counts(files: Sequence[Path], as_of: datetime) -> dict[str, int]:
     return {row["item_id"]: row["n"] for row in _query(query, files, as_of)}
 
 
+def taken_items(files: Sequence[Path], as_of: datetime, users: Sequence[str]) -> dict[str, set[str]]:
+    """Every item each of these users has an event on before `as_of`, liked or not."""
+    query = """
+        SELECT user_id, list(DISTINCT item_id) AS item_ids FROM read_parquet($files)
+        WHERE event_time < $as_of AND user_id IN (SELECT unnest($users::VARCHAR[])) GROUP BY user_id
+    """
+    found = {user: set[str]() for user in users}
+    return found | {r["user_id"]: set(r["item_ids"]) for r in _query(query, files, as_of, users=list(users))}
+
+
+def users_with_few(files: Sequence[Path], as_of: datetime, most: int) -> set[str]:
+    """Users with no more than `most` events before `as_of`, and at least one."""
+    query = """
+        SELECT user_id FROM read_parquet($files) WHERE event_time < $as_of
+        GROUP BY user_id HAVING count(*) <= $most
+    """
+    return {row["user_id"] for row in _query(query, files, as_of, most=most)}
+
+
 def _query(query: str, files: Sequence[Path], as_of: datetime, **values: Any) -> list[dict[str, Any]]:
     if not files:
         return []

@@ -44,7 +44,8 @@ JOBS = {"profile_items": ITEMS, "simulate_cold_start": None}
 COUNTS = ("output_tokens", "prompt_tokens", "cached_tokens")
 ROUNDS = 2
 # A second try for a refused answer is a request the bare side does not have.
-ONCE = {"NIGHTMILL_GENERATION__RETRY": "false"}
+# ... and all questions are sent together, whatever the judge is worth.
+ONCE = {"NIGHTMILL_GENERATION__RETRY": "false", "NIGHTMILL_COLD_START__ENABLED": "always"}
 
 
 def measure(settings: Settings, ds: date, say: Callable[[str], None]) -> list[Row]:

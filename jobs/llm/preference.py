@@ -20,11 +20,13 @@ class Pair:
 class Preference:
     """What both orders together say.
 
+    margin: mean log-odds of the item over both orders, in which any lean to what stands first cancels out.
     probability: that the item is taken, mean over both orders after the night's lean to what stands first was
     taken out. position_bias: in [-1, 1], how much the raw answers lean to what stands first. agree: whether
     both orders prefer the same item.
     """
 
+    margin: float
     probability: float
     position_bias: float
     agree: bool
@@ -49,14 +51,16 @@ def read_preferences(pairs: Sequence[Pair]) -> list[Preference]:
 
 
 def _read(pair: Pair, shift: float) -> Preference:
-    first = _sigmoid(log_odds(pair.first_when_first) - shift)
-    second = 1 - _sigmoid(log_odds(pair.first_when_second) - shift)
+    odds = log_odds(pair.first_when_first), log_odds(pair.first_when_second)
+    first, second = sigmoid(odds[0] - shift), 1 - sigmoid(odds[1] - shift)
     return Preference(
+        margin=(odds[0] - odds[1]) / 2,
         probability=(first + second) / 2,
         position_bias=pair.first_when_first + pair.first_when_second - 1,
         agree=(first > 0.5) == (second > 0.5) and first != 0.5 and second != 0.5,
     )
 
 
-def _sigmoid(odds: float) -> float:
-    return 1 / (1 + math.exp(-odds))
+def sigmoid(odds: float) -> float:
+    """1 / (1 + exp(-odds)), whatever the odds."""
+    return 1 / (1 + math.exp(-odds)) if odds >= 0 else 1 - 1 / (1 + math.exp(odds))
