@@ -36,7 +36,9 @@ CHAIN = (
     "evaluate",
 )
 
-BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend")  # infra/benchmarks/<name>.py
+# infra/benchmarks/<name>.py
+BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend", "cold-start")
+JUDGES = ("none", "oracle", "model")
 
 
 def load_job(name: str) -> Job:
@@ -131,9 +133,13 @@ def build_parser() -> Parser:
     bench.add_argument(
         "--data",
         type=Path,
-        help="quality: a folder with interactions.parquet and items.parquet, or with such folders",
+        help="quality, cold-start: a folder with interactions.parquet and items.parquet, or of such folders",
     )
-    bench.add_argument("--sets", help="quality: names of the sets to measure, with commas between them")
+    bench.add_argument(
+        "--sets", help="quality, cold-start: names of the sets to measure, with commas between them"
+    )
+    bench.add_argument("--seeds", type=parse_count, metavar="N", help="cold-start: draws of held-out items")
+    bench.add_argument("--judge", choices=JUDGES, help="cold-start: who answers the A/B questions")
     commands.add_parser("stop", help="stop the model server this data root has running")
     return parser
 
@@ -294,7 +300,7 @@ def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
 def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
     # infra is no part of the program and comes with the repository only
     command = importlib.import_module("infra.benchmarks.command")
-    options = {"data": arguments.data, "sets": arguments.sets}
+    options = {name: getattr(arguments, name) for name in ("data", "sets", "seeds", "judge")}
     command.bench(arguments.name, arguments.format, settings, options)
 
 

@@ -21,6 +21,7 @@ from jobs.llm.accounts import describe
 from jobs.llm.engine import asks, generation_fingerprint
 from jobs.llm.preference import Preference
 from jobs.llm.prompt import load_prompt
+from jobs.llm.recovery import OpenEngine
 from jobs.llm.wording import wording_fingerprint
 from jobs.night import Night
 from jobs.recommender.synthetic import Question, cold_questions
@@ -31,8 +32,11 @@ from jobs.recommender.synthetic_newcomers import about, newcomer_questions, newc
 from jobs.step import Input, Job
 
 
-def run(night: Night) -> None:
-    """Choose the questions, ask them, publish those whose answer is the same in both orders."""
+def run(night: Night, open_: OpenEngine | None = None) -> None:
+    """Choose the questions, ask them, publish those whose answer is the same in both orders.
+
+    open_: opens an engine in place of the one the settings name.
+    """
     enabled = night.settings.cold_start.enabled
     if enabled == "never" or not asks(night.settings):
         off = "cold_start.enabled is never" if enabled == "never" else "generation.engine is none"
@@ -40,7 +44,7 @@ def run(night: Night) -> None:
         night.write("synthetic_interactions", _table([], None))
         return
     known = read_known(night)
-    judge = Judge(night, known.items)
+    judge = Judge(night, known.items, open_)
     tests, questions = _checks(night, known), [*_about_cold_items(night, known), *_of_new_users(night, known)]
     judged, asked = _ask(judge, tests, questions, enabled == "always")
     night.count(selected=asked)

@@ -19,7 +19,7 @@ def with_control(found: Queries, texts: Mapping[str, str], recent: Sequence[tupl
     them has.
     """
     ids = {item: place for place, item in enumerate(texts)}
-    vectors = _vectors(list(texts.values()))
+    vectors = tfidf_vectors(list(texts.values()))
     rows = np.full((found.rows.num_rows, len(COLUMNS)), np.nan)
     items = found.rows["item_id"].to_pylist()
     for start, size, last in zip(found.starts, found.sizes, recent, strict=True):
@@ -36,7 +36,7 @@ def with_control(found: Queries, texts: Mapping[str, str], recent: Sequence[tupl
     return found.with_rows(table)
 
 
-def _vectors(texts: list[str]) -> csr_matrix:
+def tfidf_vectors(texts: list[str]) -> csr_matrix:
     """TF-IDF vectors of length one, zero for a text without words: shape (texts, words)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -10,6 +10,7 @@ from jobs.llm.calibration import Calibration, calibrate
 from jobs.llm.engine import Model, find_model, sampling_ref
 from jobs.llm.preference import Pair, Preference, lean, read_preferences
 from jobs.llm.prompt import Prompt, load_prompt
+from jobs.llm.recovery import OpenEngine
 from jobs.llm.request import Request
 from jobs.llm.wording import Wording
 from jobs.night import Night
@@ -80,9 +81,11 @@ class Judged:
 class Judge:
     """A model that is asked which of two items a user would take."""
 
-    def __init__(self, night: Night, items: Mapping[str, Mapping[str, Any]]) -> None:
-        """items: by id, title and categories."""
-        self._night, self._items = night, items
+    def __init__(
+        self, night: Night, items: Mapping[str, Mapping[str, Any]], open_: OpenEngine | None = None
+    ) -> None:
+        """items: by id, title and categories. open_: opens an engine in place of the settings' own."""
+        self._night, self._items, self._open = night, items, open_
         self.model: Model = find_model(night.settings)
         self._sampling = sampling_ref(night.settings, 1)
         self.prompt: Prompt = load_prompt(
@@ -95,7 +98,7 @@ class Judge:
         A shard asks its share and has no answers to give: the run that publishes finds them stored.
         """
         requests = [self._request(question, way) for question in questions for way in (False, True)]
-        outcomes = ask(self._night, requests, _read, self.model, JOB_NAME)
+        outcomes = ask(self._night, requests, _read, self.model, JOB_NAME, self._open)
         if self._night.shard is not None:
             return []
         by_entity = {outcome.request.entity_id: outcome for outcome in outcomes}

@@ -1,0 +1,59 @@
+"""Our side of `nightmill bench cold-start`: the product's own channels, each part alone and together.
+
+filter: text similarity alone. alignment: the channel `cold_start` over aligned vectors. judgement: ALS with
+the synthetic interactions in it. Parts are put together as recall merges its channels (`fusion`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from feature_store.sections import Recall
+from infra.benchmarks.cold_start_known import Known
+from infra.benchmarks.cold_start_references import Scorer, Scores, largest
+from jobs.recommender import als, content
+from jobs.recommender.fusion import K as FUSION
+from jobs.recommender.history import Codes
+
+
+def filtered(known: Known, recall: Recall) -> Scorer:
+    """Text similarity as the channel `content` counts it: to the user's last items, the three nearest."""
+    recent = content.fit(known.history, known.vectors, recall.content_history).recent
+    cosines = known.vectors.matrix @ known.vectors.matrix[known.cold].T
+    return largest(lambda user: recent[user][recent[user] >= 0], cosines)
+
+
+def aligned(known: Known, recall: Recall) -> Scorer:
+    """The channel `cold_start`."""
+    return filtered(known, recall)
+
+
+def judged(known: Known, synthetic: pa.Table, recall: Recall) -> Scorer:
+    """ALS that has learnt from synthetic interactions; -inf for an item that it knows nothing of."""
+    fitted = als.fit(known.history, synthetic, recall)
+    factors, unknown = fitted.item_factors[known.cold], ~fitted.known_items[known.cold]
+
+    def score(users: Codes) -> Scores:
+        scores = np.asarray(fitted.user_factors[users] @ factors.T, dtype=np.float64)
+        scores[:, unknown] = -np.inf
+        return scores
+
+    return score
+
+
+def fused(scorers: Sequence[Scorer]) -> Scorer:
+    """The sum over parts of 60 / (60 + rank); a part says nothing of items to which it gives -inf."""
+
+    def score(users: Codes) -> Scores:
+        return np.sum([_shares(scorer(users)) for scorer in scorers], axis=0)
+
+    return score
+
+
+def _shares(scores: Scores) -> Scores:
+    scores = np.round(scores, 6)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = np.empty(scores.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, scores.shape[1] + 1)[None, :], axis=1)
+    return np.where(np.isneginf(scores), 0.0, FUSION / (FUSION + ranks))
