@@ -342,6 +342,10 @@ class Profiles(Section):
     item_prompt_version: int = Field(ge=1)
     user_prompt_version: int = Field(ge=1)
     language: str
+    category_items: int = Field(ge=0)
+    category_checks: int = Field(ge=1)
+    category_precision: float = Field(gt=0, lt=1)
+    category_prompt_version: int = Field(ge=1)
 
 
 class ColdStart(Section):

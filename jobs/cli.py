@@ -26,6 +26,7 @@ CHAIN = (
     "profile_users",
     "embed",
     "simulate_cold_start",
+    "propose_categories",
     "build_features",
     "tune",
     "fit_recall",

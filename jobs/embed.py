@@ -27,7 +27,8 @@ def run(night: Night) -> None:
     """Embed what has no vector yet, and publish items and users."""
     model = resolve_model(night.settings.embedding.model, night.settings)
     texts = item_texts(night)
-    vectors = _vectors(night, model, texts)
+    vectors = vectors_of(night, model, texts, "embed")
+    night.count(selected=len(texts))
     night.provenance.update(model_id=model.model_id, model_revision=model.revision)
     night.write("item_embeddings", _item_table(texts, vectors, model))
     night.write("user_embeddings", _user_table(night, texts, vectors, model))
@@ -38,30 +39,36 @@ def item_texts(night: Night) -> dict[str, str]:
     profiles = night.read("item_profiles", ["item_id", "llm_description"])
     described = dict(zip(*(profiles[name].to_pylist() for name in profiles.column_names), strict=True))
     items = night.read("items", ["item_id", "title", "description", "categories"])
-    return {row["item_id"]: _text(row, described.get(row["item_id"])) for row in items.to_pylist()}
+    return {row["item_id"]: text_of(row, described.get(row["item_id"])) for row in items.to_pylist()}
 
 
-def _text(item: Mapping[str, Any], llm_description: str | None) -> str:
+def text_of(item: Mapping[str, Any], llm_description: str | None = None) -> str:
+    """One item's text; empty where it has none at all."""
     parts = [item["title"], ", ".join(item["categories"]), llm_description or item["description"] or ""]
     return ". ".join(text for part in parts if (text := fence(part, TEXT_LIMIT)))
 
 
-def _vectors(night: Night, model: ResolvedModel, texts: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The vector of every text, by text hash; only those that no night has embedded are computed."""
-    record(night, "embed", texts.items())
+def vectors_of(
+    night: Night, model: ResolvedModel, texts: Mapping[str, str], job: str
+) -> dict[str, np.ndarray]:
+    """The vector of every text, by text hash; only those that no night has embedded are computed.
+
+    texts: by item; job: who wants to know, for the progress bar and the audit of what models read.
+    """
+    record(night, job, texts.items())
     settings = night.settings.embedding
     cache = Vectors(night.store.root, model.model_id, model.revision, settings.max_tokens)
     by_hash = {text_hash(text): text for text in texts.values()}
     found = cache.find(by_hash)
     missing = [key for key in by_hash if key not in found]
-    night.count(selected=len(texts), embedded=len(missing), reused_vectors=len(by_hash) - len(missing))
+    night.count(embedded=len(missing), reused_vectors=len(by_hash) - len(missing))
     if not missing:
         return found
     # torch and transformers take seconds to import, so only when there is something to embed.
     from jobs.llm.embedder import open_embedder
 
     embedder = open_embedder(model, settings)
-    with night.progress(len(missing), "embed", "text") as progress:
+    with night.progress(len(missing), job, "text") as progress:
         for positions, batch in embedder.embed([by_hash[key] for key in missing]):
             new = {missing[position]: vector for position, vector in zip(positions, batch, strict=True)}
             found.update(new)

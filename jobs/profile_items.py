@@ -110,4 +110,5 @@ JOB = Job(
     run=run,
     fingerprint=fingerprint,
     shardable=True,
+    replayable=True,
 )

@@ -119,4 +119,5 @@ JOB = Job(
     run=run,
     fingerprint=fingerprint,
     shardable=True,
+    replayable=True,
 )

@@ -13,7 +13,6 @@ from feature_store.errors import NightmillError, UsageError
 from feature_store.partitions import Partition
 from feature_store.remote import open_store
 from feature_store.settings import Settings
-from feature_store.tables import TABLES
 from jobs.night import Night
 from jobs.publish import INCOMPLETE
 from jobs.step import Job, Outcome, attempt, find_inputs, finish, lock_name, new_run_id
@@ -21,8 +20,7 @@ from jobs.step import Job, Outcome, attempt, find_inputs, finish, lock_name, new
 
 def check_replayable(job: Job) -> None:
     """Refuse a job whose refused rows are not rows of its table; UsageError says what to do instead."""
-    (table, *others) = job.outputs
-    if job.shardable and not others and len(TABLES[table].key) == 1:
+    if job.replayable:
         return
     raise UsageError(
         f"{job.name} cannot be replayed row by row: run `nightmill {job.name} --ds D --reprocess`, "

@@ -43,7 +43,8 @@ class Job:
     published, such as a report; also called when there was nothing to do, in case it was cut short before.
     exclusive: one run at a time whatever its ds, for a job that publishes other days of an event table too.
     keeps_published: what is published for a ds stays, whatever has become of its inputs, until `reprocess`;
-    its partitions have the hash of their rows for a fingerprint.
+    its partitions have the hash of their rows for a fingerprint. replayable: each row of its one output is
+    one request, so that refused rows can be asked about by themselves (`nightmill replay`).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Job:
     settings: tuple[str, ...] = ()
     fingerprint: Callable[[Settings], Any] | None = None
     shardable: bool = False
+    replayable: bool = False
     exclusive: bool = False
     keeps_published: bool = False
     after: Callable[[Store, date, Settings], None] | None = None

@@ -191,6 +191,7 @@ class Asking:
                 self.night.settings.generation.engine,
                 shard,
             )
+            entry = self.ledger.begun(entry)
             self._account = Account(self.ledger, entry, self.night.settings.generation.budget.tokens)
         self._account.open()
         return self._account

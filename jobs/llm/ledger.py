@@ -84,10 +84,17 @@ class Ledger:
                 break
         return found[:runs]
 
+    def begun(self, entry: Entry) -> Entry:
+        """What a job of a run has spent already, where it asks a second time; else the entry as it is."""
+        path = self._path(entry)
+        return _read(path) if path.exists() else entry
+
     def write(self, entry: Entry) -> None:
         """Put an entry in place of the run's former one."""
-        path = self.folder / f"ds={entry.ds}" / f"{entry.job}-{entry.run_id}.json"
-        write_atomically(path, json.dumps(asdict(entry), indent=2))
+        write_atomically(self._path(entry), json.dumps(asdict(entry), indent=2))
+
+    def _path(self, entry: Entry) -> Path:
+        return self.folder / f"ds={entry.ds}" / f"{entry.job}-{entry.run_id}.json"
 
 
 def _read(path: Path) -> Entry:
@@ -107,7 +114,7 @@ class Account:
 
     def __init__(self, ledger: Ledger, entry: Entry, budget: int) -> None:
         self.entry, self._ledger, self._budget = entry, ledger, budget
-        self._others = 0
+        self._others, self._before = 0, entry.tokens
         self._started = time.monotonic()
         self._in_flight: dict[str, int] = {}
         self._reserved = self._expected = 0
@@ -129,7 +136,7 @@ class Account:
         size = expected_tokens(request)
         self._release(request.key)  # it may have been in an engine that died
         # How far lengths mislead is seen on the answers that are there.
-        ratio = self.entry.tokens / self._expected if self._expected else 1.0
+        ratio = (self.entry.tokens - self._before) / self._expected if self._expected else 1.0
         if self._others + self.entry.tokens + (self._reserved + size) * ratio > self._budget:
             return False
         self._in_flight[request.key] = size

@@ -67,6 +67,7 @@ def test_order(dag: dict[str, Any]) -> None:
         "profile_users": ["ingest"],
         "embed": ["profile_items"],
         "simulate_cold_start": ["embed", "profile_users"],
+        "propose_categories": ["embed"],
         "build_features": ["embed", "profile_users"],
         "tune": ["embed"],
         "fit_recall": ["simulate_cold_start", "tune"],
@@ -74,7 +75,7 @@ def test_order(dag: dict[str, Any]) -> None:
         "ablate": ["build_training_set"],
         "train_ranker": ["ablate"],
         "recommend": ["train_ranker"],
-        "evaluate": ["recommend"],
+        "evaluate": ["propose_categories", "recommend"],
     }
 
 

@@ -21,7 +21,7 @@ import pytest
 from feature_store.partitions import Store, read
 from feature_store.settings import Settings
 from jobs import ingest, profile_items, profile_users, simulate_cold_start
-from jobs.llm import fake_engine
+from jobs.llm import category_questions, fake_engine
 from jobs.llm.generations import Generation
 from jobs.llm.prompt import Prompt, load_prompt
 from jobs.llm.request import Answer, ModelRef, Request, SamplingRef
@@ -63,6 +63,10 @@ def film(title: str = "Antz", categories: tuple[str, ...] = ("Animation",)) -> d
     return {"title": title, "categories": list(categories)}
 
 
+def options(*categories: str) -> list[dict[str, str]]:
+    return [{"letter": letter, "category": name} for letter, name in zip("AB", categories, strict=True)]
+
+
 def rows_with(text: str) -> dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]:
     """For each prompt, rows with the text in one place, and the same rows with an ordinary word there."""
 
@@ -82,10 +86,16 @@ def rows_with(text: str) -> dict[str, list[tuple[dict[str, Any], dict[str, Any]]
             pair(lambda t: {"history": [film()], "a": film(t), "b": film()}),
             pair(lambda t: {"history": [film(t)], "a": film(), "b": film(categories=(t,))}),
         ],
+        "choose_category": [
+            pair(lambda t: {"title": t, "description": None, "options": options("Comedy", "Drama")}),
+            pair(lambda t: {"title": "Antz", "description": t, "options": options("Comedy", "Drama")}),
+            pair(lambda t: {"title": "Antz", "description": None, "options": options("Comedy", t)}),
+        ],
     }
 
 
 PROMPTS = {name: load_prompt(name, 2) for name in ("profile_item", "profile_user", "choose_item")}
+PROMPTS["choose_category"] = load_prompt("choose_category", 1)
 
 
 def request_of(prompt: Prompt, row: dict[str, Any]) -> Request:
@@ -236,4 +246,5 @@ def test_a_night_of_them_forges_nothing(
 
 
 def test_every_prompt_of_the_night_is_tried() -> None:
-    assert {job.PROMPT for job in (profile_items, profile_users, simulate_cold_start)} == set(PROMPTS)
+    asking = (profile_items, profile_users, simulate_cold_start, category_questions)
+    assert {module.PROMPT for module in asking} == set(PROMPTS)

@@ -73,6 +73,23 @@ def test_what_others_spent_counts(tmp_path: Path) -> None:
     assert Account(ledger, ENTRY, 0).admits(make_request("e"))
 
 
+def test_a_job_that_asks_a_second_time_goes_on_with_its_account(tmp_path: Path) -> None:
+    ledger, request = Ledger(tmp_path), make_request("e", content="x" * 30, sampling=SamplingRef(12))
+    assert ledger.begun(ENTRY) == ENTRY
+    first = Account(ledger, ENTRY, 70)
+    first.open()
+    first.add(Answer("k", prompt_tokens=40, output_tokens=10))
+    first.write()
+    second = Account(ledger, ledger.begun(ENTRY), 70)
+    second.open()
+    # 50 of 70 are spent, and a request may take 30; what earlier ones took says nothing of its length
+    assert not second.admits(request)
+    second.add(Answer("l", prompt_tokens=1))
+    second.write()
+    (entry,) = ledger.entries(DS)
+    assert (entry.asked, entry.tokens) == (2, 51)
+
+
 def test_the_newest_nights_tell_what_a_request_takes(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     for day, run, asked, prompt in ((1, "a", 1, "p"), (2, "b", 2, "p"), (3, "c", 3, "p"), (4, "d", 4, "q")):

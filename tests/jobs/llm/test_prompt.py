@@ -19,6 +19,7 @@ from jobs.profile_users import read_profile as read_user
 READERS = {
     "profile_item": read_item,
     "profile_user": read_user,
+    "choose_category": lambda _, value: value,
     "choose_item": lambda _, value: value,
 }
 ALL = [
