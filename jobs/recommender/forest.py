@@ -1,4 +1,4 @@
-"""The score of LightGBM's trees, many rows at a time; the same to the last bit, in less time.
+"""The score of LightGBM's trees, many rows at a time; the same to the last bit, in a fraction of the time.
 
 LightGBM walks each tree for each row and waits at each branch for the last one. Here every split is asked of
 all rows of a block at once: a row that goes right cannot end in the leaves to the left of the split, and of
@@ -7,54 +7,33 @@ what is left the leftmost leaf is where it ends (QuickScorer; Lucchese and other
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.recommender.compiled import compiled
 from jobs.recommender.threads import cores
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
 Numbers = NDArray[np.float64]
-# Leaves of a tree that fit into a word; with more, LightGBM's own walk is no slower.
-LEAVES = 16
-# Rows of a block: their columns stay in the processor's cache.
+# Rows with values[feature] <= threshold go left, where the leaves of the word `left` are.
+_SPLIT = np.dtype(
+    [("feature", np.int64), ("threshold", np.float64), ("left", np.uint64), ("absent_right", np.bool_)]
+)
+# Leaves of a tree that fit into a word; as many as the search of the ranker's parameters tries.
+LEAVES = 64
+# Rows a thread takes at a time.
 _ROWS = 8192
-# The place of the lowest bit of a word that is not set.
-_LOWEST = np.array([(~word & (word + 1)).bit_length() - 1 for word in range(2**LEAVES)], dtype=np.uint8)
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Rows with values[feature] <= threshold go left; `left` are the bits of the leaves there."""
-
-    feature: int
-    threshold: float
-    default_left: bool
-    missing: str
-    left: np.uint16
-
-
-@dataclass(frozen=True)
-class _Tree:
-    splits: list[_Split] = field(default_factory=list)
-    leaves: list[float] = field(default_factory=list)
-
-    def walk(self, node: Mapping[str, Any]) -> None:
-        """Add a node and what is below it, leaves from left to right."""
-        if "split_index" not in node:
-            self.leaves.append(float(node["leaf_value"]))
-            return
-        first = len(self.leaves)
-        self.walk(node["left_child"])
-        bits = np.uint16((2 ** len(self.leaves) - 2**first) & 0xFFFF)
-        self.splits.append(
-            _Split(node["split_feature"], node["threshold"], node["default_left"], node["missing_type"], bits)
-        )
-        self.walk(node["right_child"])
+# Rows whose words and columns stay in the processor's nearest cache.
+_NEAR = 512
+_ONE = np.uint64(1)
+# No two powers of two leave the same rest: from which bit a word consists of to its place.
+_PRIME = np.uint64(67)
+_PLACE = np.zeros(67, dtype=np.uint8)
+_PLACE[[2**bit % 67 for bit in range(64)]] = range(64)
 
 
 class Forest:
@@ -62,50 +41,83 @@ class Forest:
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         """described: Booster.dump_model()."""
-        self._trees = []
+        self._splits: list[tuple[int, float, int, bool]] = []
+        self._leaves: list[float] = []
+        starts = [(0, 0)]
         for tree in described["tree_info"]:
-            self._trees.append(_Tree())
-            self._trees[-1].walk(tree["tree_structure"])
+            self._walk(tree["tree_structure"], len(self._leaves))
+            starts.append((len(self._splits), len(self._leaves)))
+        self._trees = np.array(starts), np.array(self._splits, dtype=_SPLIT), np.array(self._leaves)
+
+    def _walk(self, node: Mapping[str, Any], root: int) -> None:
+        """Add a node and what is below it, leaves from left to right; the tree's first leaf is `root`."""
+        if "split_index" not in node:
+            self._leaves.append(float(node["leaf_value"]))
+            return
+        first = len(self._leaves) - root
+        self._walk(node["left_child"], root)
+        left = 2 ** (len(self._leaves) - root) - 2**first
+        # Where nothing was missing while it learnt, LightGBM takes what is missing for zero.
+        absent_right = not node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] < 0
+        self._splits.append((node["split_feature"], node["threshold"], left, absent_right))
+        self._walk(node["right_child"], root)
 
     @classmethod
     def of(cls, booster: "Booster") -> "Forest | None":
         """None where a tree has too many leaves, or splits that no ranker of ours has."""
         described = booster.dump_model()
-        small = all(t["num_leaves"] <= LEAVES and not t["num_cat"] for t in described["tree_info"])
-        forest = cls(described) if small else None
-        zeros = forest and any(split.missing == "Zero" for tree in forest._trees for split in tree.splits)
-        return None if zeros else forest
+        trees = described["tree_info"]
+        small = all(tree["num_leaves"] <= LEAVES and not tree["num_cat"] for tree in trees)
+        zeros = any(_takes_zero_for_missing(tree["tree_structure"]) for tree in trees)
+        return cls(described) if small and not zeros else None
 
     def score(self, values: Numbers) -> Numbers:
         """What Booster.predict gives: shape (rows,). values: shape (rows, features), NaN for null."""
-        blocks = [values[start : start + _ROWS] for start in range(0, len(values), _ROWS)]
-        with ThreadPoolExecutor(cores()) as pool:
-            found = list(pool.map(self._block, blocks))
-        return np.concatenate(found) if found else np.empty(0)
+        columns, total = np.ascontiguousarray(values.T), np.zeros(len(values))
 
-    def _block(self, values: Numbers) -> Numbers:
-        columns = np.ascontiguousarray(values.T)
-        # Where nothing was missing while it learnt, LightGBM takes what is missing for zero.
-        filled = np.where(np.isnan(columns), 0.0, columns)
-        total = np.zeros(len(values))
-        rows = len(values)
-        right = np.empty(rows, dtype=np.bool_)
-        out, bits = np.empty(rows, dtype=np.uint16), np.empty(rows, dtype=np.uint16)
-        place, leaf, added = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.uint8), np.empty(rows)
-        for tree in self._trees:
-            out[:] = 0
-            for split in tree.splits:
-                column = (columns if split.missing == "NaN" else filled)[split.feature]
-                if split.default_left:
-                    np.greater(column, split.threshold, out=right)
-                else:
-                    np.less_equal(column, split.threshold, out=right)
-                    np.logical_not(right, out=right)
-                np.multiply(right, split.left, out=bits)
-                np.bitwise_or(out, bits, out=out)
-            # Places of numpy's own kind, and no look at whether they are in range: a third of the time.
-            np.copyto(place, out)
-            np.take(_LOWEST, place, out=leaf, mode="clip")
-            np.copyto(place, leaf)
-            total += np.take(np.array(tree.leaves), place, out=added, mode="clip")
+        def part(start: int) -> None:
+            _add_leaves(columns, start, min(start + _ROWS, len(total)), *self._trees, total)
+
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(part, range(0, len(total), _ROWS)))
         return total
+
+
+def _takes_zero_for_missing(node: Mapping[str, Any]) -> bool:
+    if "split_index" not in node:
+        return False
+    below = (node["left_child"], node["right_child"])
+    return node["missing_type"] == "Zero" or any(_takes_zero_for_missing(child) for child in below)
+
+
+@compiled
+def _add_leaves(
+    columns: Numbers,
+    start: int,
+    end: int,
+    trees: NDArray[np.int64],
+    splits: NDArray[np.void],
+    leaves: Numbers,
+    total: Numbers,
+) -> None:
+    """Add to total[start:end] the leaf of each tree; trees: its first split and its first leaf, and the end.
+
+    The two inner loops have no branch, so that the processor does several rows at once.
+    """
+    lost = np.empty(_NEAR, dtype=np.uint64)
+    for first in range(start, end, _NEAR):
+        rows = min(_NEAR, end - first)
+        for tree in range(len(trees) - 1):
+            lost[:] = 0
+            for split in splits[trees[tree, 0] : trees[tree + 1, 0]]:
+                column = columns[split["feature"]][first : first + rows]
+                threshold, bits = split["threshold"], split["left"]
+                if split["absent_right"]:
+                    for row in range(rows):
+                        lost[row] |= np.uint64(0) if column[row] <= threshold else bits
+                else:
+                    for row in range(rows):
+                        lost[row] |= bits if column[row] > threshold else np.uint64(0)
+            for row in range(rows):
+                lowest = ~lost[row] & (lost[row] + _ONE)
+                total[first + row] += leaves[trees[tree, 1] + _PLACE[lowest % _PRIME]]

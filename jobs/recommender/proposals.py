@@ -1,24 +1,22 @@
 """What a recall channel answers with, and the exact top of a product of vectors."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from jobs.recommender.compiled import compiled
 from jobs.recommender.history import Codes, Floats
 from jobs.recommender.threads import cores, one_blas_thread
 
-# Fetched beyond n, so that a tie over the n-th place can be settled by item.
-_SLACK = 16
-# Scores that agree to so many decimals are a tie: the last bits depend on how a product is laid out.
-_DECIMALS = 6
-# Dense scores held at once where a tie has to be settled among all items (floats).
-_DENSE = 16_000_000
-
-
-# Scores held at once (entries of a sparse matrix, at most).
+# Scores that agree to so many decimals are a tie: the last bits of factors depend on how they were learnt.
+_MILLION = 1e6
+# Queries and items whose products are held at once: they stay in the processor's cache.
+_QUERIES, _ITEMS = 128, 2048
+# Scores of a sparse product held at once (entries).
 ENTRIES = 16_000_000
 
 
@@ -62,30 +60,86 @@ def nearest(
 
     vectors: shape (items, d). queries: shape (users, d). seen: shape (users, items).
     """
-    from implicit.cpu.topk import topk
-
     n = min(n, int(eligible.sum()))
     if not n or not len(queries):
         return Proposals.nothing(len(queries))
-    fetched = min(len(vectors), n + _SLACK)
-    barred = np.flatnonzero(~eligible).astype(np.int32)
-    with one_blas_thread():
-        items, scores = topk(
-            np.ascontiguousarray(vectors),
-            np.ascontiguousarray(queries),
-            fetched,
-            filter_query_items=seen,
-            filter_items=barred if len(barred) else None,
-            num_threads=cores(),
-        )
-    found = _ordered(items, scores, n)
-    tied = (
-        (found.items[:, -1] >= 0)
-        & (_rounded(scores[:, -1]) == found.scores[:, -1])
-        & (fetched < len(vectors))
-    )
-    _settle(found, np.flatnonzero(tied), vectors, queries, seen, eligible)
-    return found
+    if not seen.has_sorted_indices:
+        seen = seen.sorted_indices()
+    vectors, queries = np.ascontiguousarray(vectors), np.ascontiguousarray(queries)
+    longest = np.fmax.reduce(np.linalg.norm(vectors, axis=1))
+
+    def search(first: int) -> Proposals:
+        block = slice(first, first + _QUERIES)
+        return _search(vectors, queries[block], n, seen[block], eligible, longest)
+
+    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
+        return Proposals.joined(list(pool.map(search, range(0, len(queries), _QUERIES))), n)
+
+
+def _search(
+    vectors: Floats,
+    queries: Floats,
+    n: int,
+    seen: csr_matrix,
+    eligible: NDArray[np.bool_],
+    longest: np.floating,
+) -> Proposals:
+    """The best of a block of queries; longest: the length of the longest vector."""
+    users, width = queries.shape
+    best = Proposals(np.full((users, 2 * n), -1, dtype=np.int32), np.full((users, 2 * n), -np.inf))
+    counts, least = np.zeros(users, dtype=np.int64), np.full(users, -np.inf)
+    # How far a product in single precision can be off, and half of what is rounded away.
+    errors = np.linalg.norm(queries, axis=1) * longest * width * np.finfo(np.float32).eps + 1 / _MILLION
+    for start in range(0, len(vectors), _ITEMS):
+        roughly = queries @ vectors[start : start + _ITEMS].T
+        part = (start, vectors, queries, eligible, seen.indptr, seen.indices)
+        _keep_best(roughly, errors, part, best.items, best.scores, counts, least)
+    order = np.argsort(-best.scores, axis=1, kind="stable")[:, :n]
+    return Proposals(np.take_along_axis(best.items, order, 1), np.take_along_axis(best.scores, order, 1))
+
+
+@compiled
+def _keep_best(
+    roughly: Floats,
+    errors: NDArray[np.floating],
+    part: tuple[int, Floats, Floats, NDArray[np.bool_], Codes, Codes],
+    items: Codes,
+    scores: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    least: NDArray[np.float64],
+) -> None:
+    """Add a part's items to the best of each query so far, in the order of items; a later tie never enters.
+
+    roughly: shape (queries, items of the part), the products but for `errors`. An item that may be among the
+    best gets its product in double precision, added up in order: no thread or layout changes it.
+    items, scores: shape (queries, 2 n), n of them best and sorted once `least` says what the n-th has.
+    """
+    start, vectors, queries, eligible, seen_starts, seen_items = part
+    n = items.shape[1] // 2
+    for query in range(len(roughly)):
+        seen = seen_items[seen_starts[query] : seen_starts[query + 1]]
+        enough = least[query] - errors[query]
+        for place in range(roughly.shape[1]):
+            if not roughly[query, place] > enough:
+                continue
+            item = start + place
+            before = np.searchsorted(seen, item)
+            if not eligible[item] or (before < len(seen) and seen[before] == item):
+                continue
+            score = 0.0
+            for axis in range(vectors.shape[1]):
+                score += np.float64(queries[query, axis]) * np.float64(vectors[item, axis])
+            score = np.rint(score * _MILLION) / _MILLION
+            if not score > least[query]:
+                continue
+            items[query, counts[query]], scores[query, counts[query]] = item, score
+            counts[query] += 1
+            if counts[query] == 2 * n:
+                order = np.argsort(-scores[query], kind="mergesort")[:n]
+                items[query, :n], items[query, n:] = items[query][order], -1
+                scores[query, :n], scores[query, n:] = scores[query][order], -np.inf
+                counts[query], least[query] = n, scores[query, n - 1]
+                enough = least[query] - errors[query]
 
 
 def best_of_product(rows: csr_matrix, columns: csr_matrix, n: int, seen: csr_matrix) -> Proposals:
@@ -126,41 +180,3 @@ def best_of_rows(scores: csr_matrix, n: int, seen: csr_matrix) -> Proposals:
         order = np.lexsort((items, -values))[:n]
         found.items[row, : len(order)], found.scores[row, : len(order)] = items[order], values[order]
     return found
-
-
-def _rounded(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    # Barred items carry the smallest float.
-    rounded = scores.astype(np.float64).round(_DECIMALS)
-    rounded[scores < -1e38] = -np.inf
-    return rounded
-
-
-def _ordered(items: Codes, scores: NDArray[np.floating], n: int) -> Proposals:
-    rounded, chosen = _rounded(scores), items.astype(np.int32)
-    # Most rows have come in order; sorting all of them would cost as much as finding them.
-    unsettled = np.flatnonzero((rounded[:, 1:] >= rounded[:, :-1]).any(axis=1))
-    order = np.lexsort((chosen[unsettled], -rounded[unsettled]), axis=1)
-    chosen[unsettled] = np.take_along_axis(chosen[unsettled], order, axis=1)
-    rounded[unsettled] = np.take_along_axis(rounded[unsettled], order, axis=1)
-    chosen[np.isneginf(rounded)] = -1
-    return Proposals(np.ascontiguousarray(chosen[:, :n]), np.ascontiguousarray(rounded[:, :n]))
-
-
-def _settle(
-    found: Proposals,
-    rows: NDArray[np.intp],
-    vectors: Floats,
-    queries: Floats,
-    seen: csr_matrix,
-    eligible: NDArray[np.bool_],
-) -> None:
-    """Rank all items for the users whose tie goes on beyond what was fetched; rare with real vectors."""
-    everything = np.arange(len(vectors), dtype=np.int32)
-    block = max(1, _DENSE // len(vectors))
-    for start in range(0, len(rows), block):
-        part = rows[start : start + block]
-        scores = queries[part] @ vectors.T
-        scores[:, ~eligible] = -np.inf
-        scores[seen[part].nonzero()] = -np.inf
-        exact = _ordered(np.broadcast_to(everything, scores.shape), scores, found.items.shape[1])
-        found.items[part], found.scores[part] = exact.items, exact.scores

@@ -64,7 +64,7 @@ def test_every_job_of_the_chain_is_what_its_file_says():
 
 
 def test_heavy_libraries_stay_out_until_their_work_starts():
-    heavy = "vllm pyspark lightgbm implicit torch airflow great_expectations transformers"
+    heavy = "vllm pyspark lightgbm implicit numba torch airflow great_expectations transformers"
     script = (
         "import sys, jobs.cli as cli\n"
         "for name in cli.CHAIN: cli.load_job(name)\n"

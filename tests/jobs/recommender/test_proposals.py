@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from jobs.recommender import proposals
 from jobs.recommender.proposals import Proposals, nearest
 
 
@@ -33,9 +36,8 @@ def test_items_that_are_not_eligible_are_never_proposed():
     assert none.items.shape == (1, 0)
 
 
-@pytest.mark.parametrize("items", [5, 300])
+@pytest.mark.parametrize("items", [5, 300, proposals._ITEMS + 3])
 def test_ties_go_to_the_smaller_code_even_over_the_last_place(items):
-    """300 equal items are more than are fetched to settle a tie, so all of them have to be ranked."""
     vectors = np.ones((items, 4), dtype=np.float32)
     found = nearest(
         vectors, np.ones((2, 4), dtype=np.float32), 3, seen(2, items, (0, 1)), np.ones(items, dtype=bool)
@@ -52,6 +54,50 @@ def test_it_agrees_with_ranking_everything_on_random_vectors():
     found = nearest(vectors, queries, 20, csr_matrix(mask.astype(np.float32)), np.ones(200, dtype=bool))
     scores = np.where(mask, -np.inf, queries @ vectors.T)
     np.testing.assert_array_equal(found.items, np.argsort(-scores, axis=1)[:, :20])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 300), st.booleans(), st.randoms())
+def test_it_agrees_with_sorting_all_products_however_many_tie(users, n, items, few, random):
+    generator = np.random.default_rng(random.getrandbits(32))
+    vectors = generator.integers(-2, 3, (items, 2 if few else 6)).astype(np.float32)
+    queries = generator.integers(-2, 3, (users, vectors.shape[1])).astype(np.float32)
+    mask, eligible = generator.random((users, items)) < 0.3, generator.random(items) < 0.8
+    found = nearest(vectors, queries, n, csr_matrix(mask.astype(np.float32)), eligible)
+    scores = np.where(mask | ~eligible, -np.inf, queries @ vectors.T)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : found.items.shape[1]]
+    best = np.take_along_axis(scores, order, axis=1)
+    assert found.items.shape[1] == min(n, eligible.sum())
+    np.testing.assert_array_equal(found.scores, best)
+    np.testing.assert_array_equal(found.items, np.where(np.isneginf(best), -1, order))
+
+
+def test_neither_threads_nor_the_others_asked_about_change_an_answer(monkeypatch):
+    generator = np.random.default_rng(1)
+    vectors = generator.normal(size=(2 * proposals._ITEMS + 7, 33)).astype(np.float32)
+    queries = generator.normal(size=(proposals._QUERIES + 2, 33)).astype(np.float32)
+    taken, eligible = seen(len(queries), len(vectors), (0, 1)), np.ones(len(vectors), dtype=bool)
+    whole = nearest(vectors, queries, 30, taken, eligible)
+    monkeypatch.setattr(proposals, "cores", lambda: 1)
+    for part in (slice(0, 1), slice(3, None), slice(len(queries) - 1, None)):
+        alone = nearest(vectors, queries[part], 30, taken[part], eligible)
+        np.testing.assert_array_equal(alone.items, whole.items[part])
+        np.testing.assert_array_equal(alone.scores, whole.scores[part])
+
+
+def test_what_is_seen_need_not_be_in_order():
+    taken = csr_matrix((np.ones(2, dtype=np.float32), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
+    found = nearest(
+        np.eye(3, dtype=np.float32), np.ones((1, 3), dtype=np.float32), 3, taken, np.ones(3, bool)
+    )
+    assert found.items.tolist() == [[1, -1, -1]]
+
+
+def test_a_vector_that_is_not_a_number_is_near_nobody():
+    vectors = np.array([[1.0], [np.nan], [2.0]], dtype=np.float32)
+    queries = np.array([[1.0], [np.nan]], dtype=np.float32)
+    found = nearest(vectors, queries, 3, seen(2, 3), np.ones(3, dtype=bool))
+    assert found.items.tolist() == [[2, 0, -1], [-1, -1, -1]]
 
 
 def test_spread_leaves_the_others_without_proposals():
