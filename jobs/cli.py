@@ -40,6 +40,7 @@ CHAIN = (
 # infra/benchmarks/<name>.py
 BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend", "cold-start")
 JUDGES = ("none", "oracle", "model")
+RANKINGS = ("cold-items", "all-items")
 
 
 def load_job(name: str) -> Job:
@@ -141,6 +142,9 @@ def build_parser() -> Parser:
     )
     bench.add_argument("--seeds", type=parse_count, metavar="N", help="cold-start: draws of held-out items")
     bench.add_argument("--judge", choices=JUDGES, help="cold-start: who answers the A/B questions")
+    bench.add_argument(
+        "--only", choices=RANKINGS, help="cold-start: among which items the cold ones are ranked"
+    )
     commands.add_parser("stop", help="stop the model server this data root has running")
     return parser
 
@@ -301,7 +305,7 @@ def _stop(arguments: argparse.Namespace, settings: Settings) -> None:
 def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
     # infra is no part of the program and comes with the repository only
     command = importlib.import_module("infra.benchmarks.command")
-    options = {name: getattr(arguments, name) for name in ("data", "sets", "seeds", "judge")}
+    options = {name: getattr(arguments, name) for name in ("data", "sets", "seeds", "judge", "only")}
     command.bench(arguments.name, arguments.format, settings, options)
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 
 from feature_store.sections import Settings
 from feature_store.settings import load_settings
+from infra.benchmarks import cold_start_all
 from infra.benchmarks.cold_start_judge import Judge, asked_half
 from infra.benchmarks.cold_start_references import recall_of
 from infra.benchmarks.cold_start_rows import Result, rows
@@ -29,8 +30,13 @@ from infra.benchmarks.quality_sets import Set, choose
 from jobs.sources import tables
 from jobs.sources.tables import Raw
 
-OPTIONS = ("data", "sets", "seeds", "judge")
-SEEDS = 5
+OPTIONS = ("data", "sets", "seeds", "judge", "only")
+# Draws of held-out items: a night costs more than a trial.
+SEEDS, SEEDS_OF_NIGHTS = 5, 1
+
+
+Ranking = Literal["cold-items", "all-items"]
+RANKINGS: tuple[Ranking, ...] = ("cold-items", "all-items")
 
 
 @dataclass(frozen=True)
@@ -46,20 +52,28 @@ def run(
     say: Callable[[str], None],
     data: Path | None = None,
     sets: str = "",
-    seeds: int = SEEDS,
+    seeds: int = 0,
     judge: Judge = "oracle",
+    only: Ranking | None = None,
 ) -> list[Row]:
     """Every measure of every set.
 
-    data, sets: as `nightmill bench quality` has them. seeds: how many draws of held-out items, from 42 on.
-    judge: who answers the A/B questions (cold_start_judge.py).
+    data, sets: as `nightmill bench quality` has them. seeds: how many draws of held-out items, from 42 on; 0:
+    SEEDS and SEEDS_OF_NIGHTS. judge: who answers the A/B questions (cold_start_judge.py). only: one ranking.
     """
     found: list[Row] = []
-    for one in choose(data, sets, folder_of(settings.data_root, "sources")):
-        measured = measure(one, settings.data_root / one.name, Asked(seeds, judge), say)
-        # Said as soon as it is known: a later set may fail, and takes minutes.
-        say(f"{one.name}:\n{render(measured, {}, 'table')}")
-        found += measured
+    chosen = choose(data, sets, folder_of(settings.data_root, "sources"))
+    for ranking in (only,) if only else RANKINGS:
+        for one in chosen:
+            root = settings.data_root / one.name
+            if ranking == "cold-items":
+                measured = measure(one, root, Asked(seeds or SEEDS, judge), say)
+            else:
+                drawn = range(FIRST_SEED, FIRST_SEED + (seeds or SEEDS_OF_NIGHTS))
+                measured = cold_start_all.measure(one, root, drawn, say)
+            # Said as soon as it is known: a later set may fail, and takes minutes.
+            say(f"{one.name}:\n{render(measured, {}, 'table')}")
+            found += measured
     return found
 
 

@@ -79,7 +79,7 @@ def write(root: Path, scale: Scale) -> None:
             "event_time": pa.array(times, pa.timestamp("us", "UTC")),
         }
 
-    _write(root, "interactions", scale.events, interactions, draw)
+    write_table(root, "interactions", scale.events, interactions, draw)
     for table, key, entity in (
         ("items", "item_id", 1),
         ("item_features", "item_id", 1),
@@ -94,7 +94,7 @@ def write(root: Path, scale: Scale) -> None:
             found: dict[str, Any] = {key: names[entity].slice(start, end - start)}
             return found | ({} if entity else {"user_recent_items_90d": _lists(recent, 10)})
 
-        _write(root, table, count, columns, draw)
+        write_table(root, table, count, columns, draw)
 
 
 def write_candidates(
@@ -126,7 +126,7 @@ def write_candidates(
             found[f"{channel}_score"] = pa.array(draw.random(end - start), mask=absent)
         return found
 
-    _write(root, "candidates", users * each, columns, draw, size)
+    write_table(root, "candidates", users * each, columns, draw, size)
 
 
 def inputs(root: Path, *more: str) -> dict[str, list[Partition]]:
@@ -139,14 +139,14 @@ def write_row(root: Path, table: str, row: dict[str, Any]) -> None:
     """A table of one row; what is not given is null or empty."""
     draw = np.random.default_rng(0)
     given = {name: pa.array([value], TABLES[table].schema.field(name).type) for name, value in row.items()}
-    _write(root, table, 1, lambda start, end: given, draw)
+    write_table(root, table, 1, lambda start, end: given, draw)
 
 
 def _folder(root: Path, table: str) -> Path:
     return Store(root).run_folder(table, DS, RUN)
 
 
-def _write(
+def write_table(
     root: Path,
     table: str,
     count: int,
@@ -154,7 +154,7 @@ def _write(
     draw: np.random.Generator,
     size: int = _BLOCK,
 ) -> None:
-    """Rows block by block; columns that are not given are drawn."""
+    """Write a table block by block; columns that are not given are drawn, others are left out."""
     folder = _folder(root, table)
     folder.mkdir(parents=True, exist_ok=True)
     contract = TABLES[table]

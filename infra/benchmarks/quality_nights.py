@@ -18,6 +18,7 @@ from pyarrow import dataset
 
 from feature_store import spark
 from feature_store.partitions import Store, read
+from feature_store.sections import Settings
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
 from infra.benchmarks.processes import result
@@ -38,16 +39,8 @@ def run(nights: list[date], folder: Path) -> dict[str, Any]:
     """
     settings, judged = load_settings(), nights[-1]
     lists = Lists(Store(settings.data_root), judged, folder)
-    ahead = CHAIN[: CHAIN.index(LAST_OF_EARLIER) + 1]
-    rest = [name for name in CHAIN[len(ahead) :] if name != "evaluate"]
     with spark.session(settings):
-        began = time.monotonic()
-        Backfill(nights, settings, say).run(ahead)
-        seconds = {f"{len(nights)} nights up to {LAST_OF_EARLIER}": time.monotonic() - began}
-        for name in rest:
-            outcome = execute(load_job(name), judged, settings)
-            say(outcome)
-            seconds[name] = outcome.seconds
+        seconds = run_chain(nights, settings)
         ranker = lists.ranker()
         lists.write("recommendations", "rank", "ours")
         lists.write("candidates", "rank", "candidates")
@@ -59,6 +52,20 @@ def run(nights: list[date], folder: Path) -> dict[str, Any]:
             say(execute(load_job(name), judged, settings.model_copy(update={"ranker": learnt})))
         lists.write("recommendations", "rank", "without_generated")
     return {"seconds": seconds} | ranker
+
+
+def run_chain(nights: list[date], settings: Settings) -> dict[str, float]:
+    """Run the nights up to their candidates and the last one whole; seconds of each part."""
+    ahead = CHAIN[: CHAIN.index(LAST_OF_EARLIER) + 1]
+    rest = [name for name in CHAIN[len(ahead) :] if name != "evaluate"]
+    began = time.monotonic()
+    Backfill(nights, settings, say).run(ahead)
+    seconds = {f"{len(nights)} nights up to {LAST_OF_EARLIER}": time.monotonic() - began}
+    for name in rest:
+        outcome = execute(load_job(name), nights[-1], settings)
+        say(outcome)
+        seconds[name] = outcome.seconds
+    return seconds
 
 
 def say(outcome: Outcome) -> None:
