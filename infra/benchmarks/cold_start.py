@@ -20,6 +20,7 @@ from feature_store.sections import Settings
 from feature_store.settings import load_settings
 from infra.benchmarks import cold_start_all
 from infra.benchmarks.cold_start_judge import Judge, asked_half
+from infra.benchmarks.cold_start_known import keep_vectors
 from infra.benchmarks.cold_start_references import recall_of
 from infra.benchmarks.cold_start_rows import Result, rows
 from infra.benchmarks.cold_start_split import FIRST_SEED, Trial, hold_out
@@ -27,6 +28,7 @@ from infra.benchmarks.cold_start_trial import TAKEN, TOP
 from infra.benchmarks.measures import Row, render
 from infra.benchmarks.processes import folder_of, side
 from infra.benchmarks.quality_sets import Set, choose
+from jobs.llm.server import stop_server
 from jobs.sources import tables
 from jobs.sources.tables import Raw
 
@@ -82,17 +84,22 @@ def measure(one: Set, root: Path, asked: Asked, say: Callable[[str], None]) -> l
     environ = {**one.environ, "NIGHTMILL_DATA": str(root / "data"), "NIGHTMILL_TIME__MODE": "simulated"}
     if asked.judge != "model":
         environ["NIGHTMILL_GENERATION__ENGINE"] = "none"
-    raw = tables.read(load_settings(os.environ | environ))
+    settings = load_settings(os.environ | environ)
+    keep_vectors(settings)
+    raw = tables.read(settings)
     for note in one.notes:
         say(f"{one.name}: {note}")
     results = []
-    for trial in trials(raw, asked.seeds):
-        folder = folder_of(root, f"seed-{trial.seed}")
-        prepare(folder, trial, raw, asked.judge)
-        config: dict[str, Any] = {"folder": str(folder), "root": str(root / "data"), "judge": asked.judge}
-        found = side("cold_start_trial", "trial", environ, **config)
-        results.append(judged(folder, trial, found))
-        say(f"{one.name}, seed {trial.seed}: {_about(results[-1], found)}")
+    try:
+        for trial in trials(raw, asked.seeds):
+            folder = folder_of(root, f"seed-{trial.seed}")
+            prepare(folder, trial, raw, asked.judge)
+            config: dict[str, Any] = {"folder": str(folder), "root": str(root / "data"), "judge": asked.judge}
+            found = side("cold_start_trial", "trial", environ, **config)
+            results.append(judged(folder, trial, found))
+            say(f"{one.name}, seed {trial.seed}: {_about(results[-1], found)}")
+    finally:
+        stop_server(root / "data")  # the judge's, if there is one
     return rows(one.name, results, len(trial.held), asked.judge)
 
 
@@ -125,11 +132,12 @@ def judged(folder: Path, trial: Trial, found: Mapping[str, Any]) -> Result:
         recalls = {arm: recall_of(lists[arm], truth) for arm in lists}
     half = asked_half(pc.unique(trial.known["user_id"]).to_pylist())
     asked = np.array([user in half for user in trial.relevant])
-    return Result(recalls, asked, found["questions"], found["kept"], found["tokens"])
+    return Result(recalls, asked, found["requests"], found["kept"], found["tokens"])
 
 
 def _about(result: Result, found: Mapping[str, Any]) -> str:
     arms = ", ".join(f"{arm} {values.mean():.3f}" for arm, values in result.recalls.items())
     settled = "; ".join(f"{name} {setting}" for name, setting in found["settings"].items())
     seconds = ", ".join(f"{part} in {value:.0f} s" for part, value in found["seconds"].items())
-    return f"{arms} ({settled}; {seconds})"
+    judge = f"; the judge {found['verdict']}" if found["verdict"] else ""
+    return f"{arms} ({settled}; {seconds}{judge})"

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from feature_store.errors import NightmillError
 from feature_store.settings import load_settings
+from infra.benchmarks.cold_start_known import keep_vectors
 from infra.benchmarks.cold_start_nights import ARMS, TOP
 from infra.benchmarks.cold_start_rows import clustered
 from infra.benchmarks.cold_start_split import draw
@@ -117,6 +118,7 @@ def measure(one: Set, root: Path, seeds: Sequence[int], say: Callable[[str], Non
     for seed in seeds:
         folder, held = folder_of(root, f"all-{seed}"), cut(raw, seed)
         own = {**prepare(folder, held, raw), **horizon(held.split), "NIGHTMILL_DATA": str(folder / "data")}
+        keep_vectors(load_settings(os.environ | own))
         nights = [str(ds) for ds in held.split.nights(load_settings().ranker.windows)]
         say(f"{one.name}, seed {seed}, all items: nights {', '.join(nights)}")
         ran = side("cold_start_nights", "nights", own, nights=nights, folder=str(folder))

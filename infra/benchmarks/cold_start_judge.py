@@ -31,10 +31,11 @@ _SURE = 0.99
 
 
 class Judgement(NamedTuple):
-    """Synthetic interactions, and the tokens that they took (an estimate by length for the oracle)."""
+    """Synthetic interactions, what the job says of its judge, requests, tokens (the oracle's by length)."""
 
     rows: pa.Table
-    questions: int
+    verdict: str
+    requests: int
     tokens: int
 
 
@@ -78,7 +79,7 @@ def judgement(known: Known, judge: Judge, taken: Mapping[str, Collection[str]], 
     """
     nothing = TABLES["synthetic_interactions"].schema.empty_table()
     if judge == "none":
-        return Judgement(nothing, 0, 0)
+        return Judgement(nothing, "", 0, 0)
     settings = _settings(known, judge)
     night = Night(known.night.ds, settings, Store(root), known.night.inputs, known.night.run_id)
     users = night.read("user_embeddings")
@@ -92,7 +93,8 @@ def judgement(known: Known, judge: Judge, taken: Mapping[str, Collection[str]], 
     with_inputs(night, "synthetic_interactions")
     counts = night.counts
     tokens = counts["prompt_tokens"] + counts["output_tokens"]
-    return Judgement(night.read("synthetic_interactions"), counts["requests"], tokens)
+    verdict = str(night.provenance.get("judge_verdict", ""))
+    return Judgement(night.read("synthetic_interactions"), verdict, counts["requests"], tokens)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """What is known in a trial of `nightmill bench cold-start`, as the product's own jobs see it.
 
 The events that are left and the catalogue are staged as a night's tables, and `embed` (and what follows it)
-run over them. A trial is a run of its own in one data root: vectors of texts are kept there, so that a text
-is embedded once however many trials there are.
+run over them. A trial is a run of its own in one data root.
 """
 
 from collections.abc import Sequence
@@ -43,6 +42,14 @@ class Known:
         """Items with an event and a vector, in order."""
         with_events = np.bincount(self.history.items, minlength=len(self.history.item_ids)) > 0
         return np.flatnonzero(with_events & self.vectors.known).astype(np.int32)
+
+
+def keep_vectors(settings: Settings) -> None:
+    """Let a data root share vectors of texts with other runs: thousands of long texts take minutes."""
+    kept = settings.cache_root / "benchmarks" / "vectors"
+    kept.mkdir(parents=True, exist_ok=True)
+    settings.data_root.mkdir(parents=True)
+    (settings.data_root / "vectors").symlink_to(kept)
 
 
 def stage(events: pa.Table, items: pa.Table, root: Path, run: str, settings: Settings) -> Night:

@@ -20,12 +20,12 @@ class Result:
     """A trial, judged.
 
     recalls: Recall@K of each user by each arm. asked: which of these users a judge could be asked about.
-    questions, tokens: of the judge. kept: preferences that it gave.
+    requests, tokens: of the judge. kept: preferences that it gave.
     """
 
     recalls: Mapping[str, PerUser]
     asked: NDArray[np.bool_]
-    questions: int
+    requests: int
     kept: int
     tokens: int
 
@@ -85,7 +85,7 @@ def _parts(name: str, results: Sequence[Result], judge: str) -> list[Row]:
     gain = _mean(results, "all", True) - _mean(results, "alignment", True)
     return [
         *found,
-        Row(f"judge_questions/{name}", float(np.mean([r.questions for r in results])), None, "requests"),
+        Row(f"judge_requests/{name}", float(np.mean([r.requests for r in results])), None, "requests"),
         Row(f"judge_preferences/{name}", float(np.mean([r.kept for r in results])), None, "rows"),
         Row(f"judge_tokens/{name}", tokens, None, "tokens"),
         Row(f"gain_per_million_tokens/{name}", gain / tokens * 1e6 if tokens else 0.0, None, UNIT),

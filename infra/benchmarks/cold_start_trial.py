@@ -46,7 +46,8 @@ def run(folder: Path, root: Path, judge: Judge) -> dict[str, Any]:
     np.savez(folder / TOP, **lists)
     return {
         "settings": {name: setting for name, setting in settled.items() if setting},
-        "questions": found.questions,
+        "verdict": found.verdict,
+        "requests": found.requests,
         "kept": found.rows.num_rows,
         "tokens": found.tokens,
         "seconds": {"prepared": prepared - began, "ranked": time.monotonic() - prepared},

@@ -46,8 +46,9 @@ def one(tmp_path):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch, tmp_path):
     """Trials run in this process, with vectors by hand."""
+    monkeypatch.setenv("NIGHTMILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(embedder, "open_embedder", ByKind)
     monkeypatch.setattr(ByKind, "texts", 0)
     monkeypatch.setattr(embed, "resolve_model", lambda *_: ResolvedModel("mini", "mini", "1"))
@@ -98,11 +99,11 @@ def test_lists_are_judged_by_what_was_hidden(tmp_path):
     relevant = {"ann": {"x", "z"}, "bob": {"y"}}
     trial = Trial(42, pa.table({"user_id": ["bob", "ann", "cleo"]}), ["x", "y", "z"], relevant)
     np.savez(tmp_path / "top.npz", ours=np.array([[0, 1], [2, 1]]), mean=np.array([[1], [0]]))
-    found = judged(tmp_path, trial, {"questions": 4, "kept": 1, "tokens": 9})
+    found = judged(tmp_path, trial, {"requests": 4, "kept": 1, "tokens": 9})
     assert found.recalls["ours"].tolist() == [0.5, 1]
     assert found.recalls["mean"].tolist() == [0, 0]
     assert found.asked.tolist() == [True, False]  # ann and cleo are the first and third user
-    assert (found.questions, found.kept, found.tokens) == (4, 1, 9)
+    assert (found.requests, found.kept, found.tokens) == (4, 1, 9)
 
 
 def test_a_set_has_its_rows_and_texts_beat_chance(one, here, tmp_path):
@@ -113,7 +114,9 @@ def test_a_set_has_its_rows_and_texts_beat_chance(one, here, tmp_path):
     assert (best.ours, best.peer) == (1, 1)
     assert rows["trials/shop"].ours == 2
     assert any("shop, seed 43: " in line for line in said)
-    assert ByKind.texts == 30  # once each, however many trials there are
+    assert ByKind.texts == 30  # once each, however many trials there are ...
+    measure(one, tmp_path / "again", Asked(1, "none"), said.append)
+    assert ByKind.texts == 30  # ... and runs
 
 
 def test_texts_beat_chance_where_places_are_few(one, here, tmp_path, monkeypatch):
@@ -134,7 +137,7 @@ def test_the_same_whatever_the_order_of_events(raw):
 
 def test_an_oracle_is_asked_and_what_it_said_is_counted(one, here, tmp_path):
     rows = {row.measure: row for row in measure(one, tmp_path / "root", Asked(1, "oracle"), lambda _: None)}
-    assert rows["judge_questions/shop"].ours > 0
+    assert rows["judge_requests/shop"].ours > 0
     assert rows["judge_preferences/shop"].ours > 0
-    assert rows["judge_tokens/shop"].ours > rows["judge_questions/shop"].ours
+    assert rows["judge_tokens/shop"].ours > rows["judge_requests/shop"].ours
     assert rows["cold_recall20_judgement_alone/shop"].ours > 0

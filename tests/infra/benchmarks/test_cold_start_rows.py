@@ -11,7 +11,7 @@ def result(alignment, every=0.1, asked=(False, False), **others):
     """Two users; every arm that is not named has `every` for both."""
     arms = dict.fromkeys((*REFERENCES, "filter", "judgement_alone", "judgement", "all"), (every, every))
     recalls = {name: np.array(values) for name, values in (arms | {"alignment": alignment} | others).items()}
-    return Result(recalls, np.array(asked), questions=40, kept=10, tokens=200_000)
+    return Result(recalls, np.array(asked), requests=40, kept=10, tokens=200_000)
 
 
 def measured(results, judge="none"):
