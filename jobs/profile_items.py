@@ -4,10 +4,11 @@ One question for every item in scope; an item that did not change costs nothing.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from feature_store.sections import Profiles
 from feature_store.settings import Settings
 from jobs.history import cold_items, event_counts
 from jobs.llm.accounts import account, as_table, describe
@@ -49,18 +50,35 @@ def _scope(night: Night) -> list[dict[str, Any]]:
         night.note("no item is profiled: generation.engine is none")
         return []
     settings = night.settings.profiles
-    items = night.read("items", ["item_id", "title", "description", "categories", "price", "attributes"])
+    columns = ["item_id", "title", "description", "categories", "price", "attributes", "listed"]
+    items = night.read("items", columns).to_pylist()
     counts = event_counts(night.files("interactions"), night.as_of)
-    ids = items["item_id"].to_pylist()
-    wanted = {item for item in ids if counts.get(item, 0) >= settings.item_min_events}
-    wanted.update(cold_items(ids, counts, night.settings.cold_start.max_events, settings.item_cold))
-    night.count(out_of_scope=items.num_rows - len(wanted))
-    if len(wanted) < items.num_rows:
+    wanted = in_scope(items, counts, settings, night.settings.cold_start.max_events)
+    night.count(out_of_scope=len(items) - len(wanted))
+    if len(wanted) < len(items):
         night.note(
-            f"{len(wanted):,} of {items.num_rows:,} items are in scope: at least {settings.item_min_events} "
+            f"{len(wanted):,} of {len(items):,} items are in scope: at least {settings.item_min_events} "
             f"events (profiles.item_min_events), and {settings.item_cold} cold ones (profiles.item_cold)"
         )
-    return [row for row in items.to_pylist() if row["item_id"] in wanted]
+    return [row for row in items if row["item_id"] in wanted]
+
+
+def in_scope(
+    items: Sequence[Mapping[str, Any]], counts: dict[str, int], settings: Profiles, max_events: int
+) -> set[str]:
+    """Ids of the items to be asked about: of the cold ones those first whose source describes them nowhere.
+
+    An item that stands in no catalogue is left out: nothing is known of it that a description could say.
+    """
+    listed = {row["item_id"]: row["description"] for row in items if row["listed"]}
+    wanted = {item for item in listed if counts.get(item, 0) >= settings.item_min_events}
+    left = settings.item_cold
+    for described in (False, True):
+        group = [item for item, description in listed.items() if bool(description) == described]
+        cold = cold_items(group, counts, max_events, left)
+        wanted.update(cold)
+        left -= len(cold)
+    return wanted
 
 
 def as_row(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ themselves on items whose categories are known; the better one is published, as 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -202,9 +203,10 @@ def _say(night: Night, catalogue: Catalogue, sources: Sequence[Source], best: So
             "(profiles.category_precision)"
         )
     else:
+        bar = best.bar
         night.note(
-            f"proposed by {best.name} where its confidence is at least {best.bar.confidence:.2f}: of "
-            f"{best.bar.answered} such checks {best.bar.right} are right, so at least {best.bar.low:.0%} are"
+            f"proposed by {best.name} where its confidence is at least {bar.confidence:.2f}: of "
+            f"{bar.answered} such checks {bar.right} are right, so at least {floor(100 * bar.low)}% are"
         )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+
+from jobs.llm.calibration import wilson
 
 # One-sided 95%: only being worse than promised does harm.
 Z = 1.645
@@ -32,15 +33,8 @@ class Bar:
 
 
 def wilson_low(right: int, asked: int) -> float:
-    """Lower end of Wilson's score interval (one-sided 95%) of a share, 0 where nothing was asked.
-
-    E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
-    """
-    if not asked:
-        return 0.0
-    share, square = right / asked, Z * Z
-    spread = Z * sqrt(share * (1 - share) / asked + square / (4 * asked * asked))
-    return max(0.0, (share + square / (2 * asked) - spread) / (1 + square / asked))
+    """Lower end (one-sided 95%) of a share, 0 where nothing was asked."""
+    return wilson(right, asked, Z)[0]
 
 
 def fewest(precision: float) -> int:

@@ -111,7 +111,9 @@ def sources(store: Store, ds: date) -> list[Source]:
             if partition is None or "model_id" not in table.schema.names or not partition.files:
                 continue
             prompted = "prompt_name" in table.schema.names
-            prompt = "prompt_name || ' v' || prompt_version, prompt_hash" if prompted else "'', ''"
+            # Rows of a table with prompts may do without: a category that was voted for.
+            named = "if(prompt_name = '', '', prompt_name || ' v' || prompt_version), prompt_hash"
+            prompt = named if prompted else "'', ''"
             query = f"""
                 SELECT count(*), model_id, model_revision, {prompt}
                 FROM read_parquet($files) GROUP BY ALL ORDER BY 1 DESC

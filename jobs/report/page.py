@@ -14,6 +14,7 @@ from feature_store.partitions import Store, write_atomically
 from feature_store.settings import Settings
 from jobs.night_accounts import StepRow, steps
 from jobs.report import accounts, charts, drift, quality, units
+from jobs.report.categories import categories
 from jobs.report.evidence import evaluations
 from jobs.report.examples import examples
 from jobs.report.quality import NIGHTS, short_day
@@ -86,6 +87,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         notes={m["job"]: m["notes"] for m in manifests if m["notes"]},
         refusals=refusals,
         refused=_refused(refusals),
+        categories=categories(store, ds),
         examples=examples(store, ds, settings.report.users),
         sources=accounts.sources(store, ds),
         answers=accounts.answers(store),

@@ -171,6 +171,23 @@ def test_scope_is_items_with_events_enough_and_some_cold_ones(make_settings: Mak
     assert "2 of 4 items are in scope" in outcome.notes[0]
 
 
+def test_cold_items_that_nobody_described_come_first(settings: Settings) -> None:
+    texts = {"d1": "A film.", "d2": "A film.", "d3": "A film.", "b1": None, "b2": None}
+    items = [{"item_id": item, "description": text, "listed": True} for item, text in texts.items()]
+    profiles = settings.profiles.model_copy(update={"item_min_events": 9, "item_cold": 3})
+    chosen = profile_items.in_scope(items, {}, profiles, max_events=1)
+    assert {"b1", "b2"} < chosen
+    assert len(chosen) == 3
+    # b1 has too many events to be cold, d1 enough to be in scope anyway
+    chosen = profile_items.in_scope(items, {"b1": 2, "d1": 9}, profiles, max_events=1)
+    assert chosen == {"d1", "b2", "d2", "d3"}
+
+
+def test_an_item_that_only_events_know_has_nothing_to_be_described_by(settings: Settings) -> None:
+    items = [{"item_id": "i", "description": None, "listed": False}]
+    assert profile_items.in_scope(items, {"i": 99}, settings.profiles, max_events=1) == set()
+
+
 def test_shards_publish_nothing_and_leave_nothing_to_ask(settings: Settings) -> None:
     for k in (1, 2):
         execute(profile_items.JOB, DS, settings, shard=(k, 2))

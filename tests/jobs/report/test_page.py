@@ -8,6 +8,8 @@ import pytest
 
 from feature_store.partitions import Store
 from feature_store.settings import Settings
+from jobs.report import page
+from jobs.report.categories import Categories, Proposed
 from jobs.report.page import render, write
 
 FIRST, SECOND = date(1998, 1, 7), date(1998, 1, 14)
@@ -159,6 +161,21 @@ def test_endless_text_is_cut(publish: Callable[..., None], settings: Settings) -
     html = render(Store(settings.data_root), SECOND, settings)
     assert "x" * 100 in html
     assert "x" * 121 not in html
+
+
+def test_proposed_categories_are_shown_with_how_often_they_are_right(
+    settings: Settings, publish: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [Proposed(f"One {EVIL}", f"War {EVIL}", 0.9)]
+    found = Categories(7, 2, 100, [("the vote", 90), ("the model", 19)], 0.83, shown)
+    monkeypatch.setattr(page, "categories", lambda store, ds: found)
+    outline = Outline(render(Store(settings.data_root), SECOND, settings))
+    text = " ".join(outline.text.split())
+    assert "7 items without a category have one" in text
+    assert "at least 83% of such proposals are right. 2 items are left without." in text
+    assert "named by the vote in 90%, the model in 19%." in text
+    assert f"War {EVIL}" in outline.text
+    assert "script" not in outline.tags
 
 
 def test_no_users_are_shown_when_none_are_asked_for(settings: Settings) -> None:
