@@ -17,6 +17,7 @@ from jobs.recommender import ablation
 from jobs.recommender.ablation import Comparison
 from jobs.recommender.control import with_control
 from jobs.recommender.queries import Queries, night_of, queries
+from jobs.recommender.synthetic_pairs import imagined
 from jobs.recommender.worth import Verdict, verdict
 from jobs.step import Input, Job
 
@@ -49,15 +50,16 @@ def run(night: Night) -> None:
 
 def _measured(night: Night, found: Queries) -> dict[str, list[Comparison]]:
     compared = with_control(found, _texts(night), _recent(night, found))
-    with night.progress(ablation.fits(found), "ablate", "model") as progress:
-        return dict(ablation.measure(compared, night.settings.ranker, lambda: progress.update(1)))
+    told = imagined(night.read("synthetic_pairs")).until(int(found.windows.max()))
+    with night.progress(ablation.fits(found, told), "ablate", "model") as progress:
+        return dict(ablation.measure(compared, night.settings.ranker, lambda: progress.update(1), told))
 
 
 def _verdict(night: Night, lacking: str, comparisons: Sequence[Comparison]) -> Verdict:
     if lacking:
         return Verdict("unsure", lacking)
     if not comparisons:
-        return Verdict("unsure", "the ranker has no feature of it that varies")
+        return Verdict("unsure", "there is nothing of it that a ranker could learn from")
     return verdict(comparisons, night.settings.ablation.worthwhile)
 
 
@@ -140,6 +142,7 @@ JOB = Job(
     summary="training set -> what each group of features is worth, and what it cost",
     inputs=(
         Input("training_set"),
+        Input("synthetic_pairs"),
         Input("items"),
         Input("interactions"),
         *(Input(table) for table in MADE_OF.values()),

@@ -7,12 +7,13 @@ from jobs.step import Job
 
 
 def run(night: Night) -> None:
-    """Stage training_set."""
+    """Stage training_set and synthetic_pairs."""
     if night.earlier("candidates"):
         training_set.build(night)
         return
     # Nothing to join, and starting Spark to find that out takes longer than all the rest.
-    night.write("training_set", TABLES["training_set"].schema.empty_table())
+    for table in ("training_set", "synthetic_pairs"):
+        night.write(table, TABLES[table].schema.empty_table())
     night.note("training_set: empty, there is no earlier night with candidates")
 
 
@@ -20,7 +21,7 @@ JOB = Job(
     name="build_training_set",
     summary="past lists as of their time, labelled by what was taken -> training set",
     inputs=training_set.TRAINING_INPUTS,
-    outputs=("training_set",),
+    outputs=("training_set", "synthetic_pairs"),
     run=run,
     settings=("ranker", "recall", "spark"),
 )

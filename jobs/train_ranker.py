@@ -19,6 +19,7 @@ from jobs.recommender import champion, ranker, ranker_search
 from jobs.recommender.groups import chosen, features_of
 from jobs.recommender.metrics import PerUser
 from jobs.recommender.queries import Queries, ndcg_at_k, queries
+from jobs.recommender.synthetic_pairs import Imagined, imagined
 from jobs.step import Input, Job
 
 NO_RANKER: dict[str, Any] = {
@@ -72,7 +73,9 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     groups = chosen(night.settings.ranker.groups, _verdicts(night))
     features = features_of(groups)
     tuned_ds, settings = _tuned(night, found, features)
-    trial = _trial(found, features, settings)
+    told = imagined(night.read("synthetic_pairs")) if "synthetic" in groups else None
+    night.count(synthetic_pairs=len(told or ()))
+    trial = _trial(found, features, settings, told)
     step(1)
     judged = {} if trial is None else {"valid_ndcg_at_10": float(np.nanmean(trial))}
     compared = champion.compare(night.earlier("rankers"), found.where(found.newest), trial)
@@ -80,7 +83,7 @@ def _contest(night: Night, found: Queries, row: dict[str, Any], step: Any) -> di
     if compared is not None and compared.stays:
         kept = {name: compared.row[name] for name in NO_RANKER if name != "status"}
         return kept | judged | compared.columns() | {"status": "kept", "reason": compared.reason}
-    fitted = ranker.fit(found, features, settings)
+    fitted = ranker.fit(found, features, settings, imagined=told)
     step(1)
     new = {
         "status": "trained",
@@ -112,12 +115,15 @@ def _tuned(night: Night, found: Queries, features: tuple[str, ...]) -> tuple[dat
     return night.ds, settings.model_copy(update=ranker_search.search(found, features, settings))
 
 
-def _trial(found: Queries, features: tuple[str, ...], settings: Ranker) -> PerUser | None:
+def _trial(
+    found: Queries, features: tuple[str, ...], settings: Ranker, told: Imagined | None
+) -> PerUser | None:
     """NDCG@10 by query of the newest window, of a ranker of the older ones; None without both."""
     older, newest = found.where(~found.newest), found.where(found.newest)
     if len(older.instructive().sizes) < settings.min_groups:
         return None
-    fitted = ranker.fit(older, features, settings)
+    known = told.until(int(found.windows.max())) if told else None
+    fitted = ranker.fit(older, features, settings, imagined=known)
     return ndcg_at_k(newest, ranker.Scorer.of(fitted).ordering(newest.rows))
 
 
@@ -141,7 +147,12 @@ def _table(row: dict[str, Any]) -> pa.Table:
 JOB = Job(
     name="train_ranker",
     summary="training set and verdicts -> LightGBM ranker",
-    inputs=(Input("training_set"), Input("ablations"), Input("rankers", earlier=True)),
+    inputs=(
+        Input("training_set"),
+        Input("synthetic_pairs"),
+        Input("ablations"),
+        Input("rankers", earlier=True),
+    ),
     outputs=("rankers",),
     run=run,
     settings=("ranker", "tuning"),

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 FEATURES = ("item_features", "user_features", "item_embeddings", "user_embeddings")
 JOINED = ("candidates", *FEATURES)
+SYNTHETIC = "synthetic_interactions"
 # What build_training_set lists as its inputs.
-TRAINING_INPUTS = (Input("interactions"), *(Input(table, earlier=True) for table in JOINED))
+TRAINING_INPUTS = (Input("interactions"), *(Input(table, earlier=True) for table in (*JOINED, SYNTHETIC)))
 
 
 def windows(nights: Sequence[Partition], as_of: datetime, settings: Ranker) -> list[Partition]:
@@ -53,7 +54,7 @@ def build(night: Night) -> None:
     A query is one list of a label window (see `windows`). Its features are the newest rows known when the
     list was, whatever their ds, and null where nothing was known. Labels are 1 for items taken between then
     and the end of the window; see transforms/training_pairs.sql for the rows that are kept. Without earlier
-    lists or positives the table is empty.
+    lists or positives the table is empty. What the model imagined is no part of it: see `_stage_imagined`.
     """
     with spark.session(night.settings) as session:
         pairs, counts = label(session, night)
@@ -61,12 +62,26 @@ def build(night: Night) -> None:
         spark.views(session, files)
         rows = _with_features(session, pairs)
         written = spark.write(rows, "training_set", night.stage("training_set"), night.provenance_values())
+        _stage_imagined(session, night)
     night.wrote("training_set", written)
     night.count(selected=written)
     night.note(
         f"training_set: {written:,} rows of {counts['windows']} windows; after {counts['answered']:,} of "
         f"{counts['queries']:,} lists their user took something, {counts['positives']:,} items in all"
     )
+
+
+def _stage_imagined(session: "SparkSession", night: Night) -> None:
+    """Stage `synthetic_pairs`: the synthetic interactions of the label windows, joined as lists are."""
+    chosen = {part.ds for part in windows(night.earlier("candidates"), night.as_of, night.settings.ranker)}
+    files = [file for part in night.earlier(SYNTHETIC) if part.ds in chosen for file in part.files]
+    if not any(pq.read_metadata(file).num_rows for file in files):
+        night.write("synthetic_pairs", TABLES["synthetic_pairs"].schema.empty_table())
+        return
+    spark.views(session, {SYNTHETIC: files})
+    pairs = spark.run_sql(session, "synthetic_pairs", weight=night.settings.recall.synthetic_weight)
+    rows, folder = _with_features(session, pairs), night.stage("synthetic_pairs")
+    night.wrote("synthetic_pairs", spark.write(rows, "synthetic_pairs", folder, night.provenance_values()))
 
 
 def label(session: "SparkSession", night: Night) -> "tuple[DataFrame, dict[str, int]]":

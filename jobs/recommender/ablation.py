@@ -5,10 +5,13 @@ All rankers learn from the older label windows for as many rounds, and are compa
     group     every feature, against all but the group's
     placebo   the group's rows shuffled across entities: it must buy nothing, whatever its columns look like
     control   TF-IDF of the source's own texts in the group's place (for groups made from texts)
+
+The group "synthetic" has no columns: with it a ranker learns from synthetic interactions as well, and its
+placebo is a coin's answers to the same questions.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +25,7 @@ from jobs.recommender.groups import FEATURES, GROUP_OF
 from jobs.recommender.metrics import Interval
 from jobs.recommender.queries import Mask, Queries, matrix, ndcg_at_k
 from jobs.recommender.slices import tail
+from jobs.recommender.synthetic_pairs import Imagined
 
 # Groups that are made from texts, so that TF-IDF could do their work.
 FROM_TEXT = ("item_text", "user_text", "embeddings")
@@ -43,11 +47,15 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Variant:
-    """The columns a ranker may look at, the rows it finds them in, and which of the rows are in its lists."""
+    """The columns a ranker may look at, the rows it finds them in, and which of the rows are in its lists.
+
+    imagined: synthetic interactions it learns from as well.
+    """
 
     features: tuple[str, ...]
     rows: Queries
     shown: Mask
+    imagined: Imagined | None = None
 
 
 def enough(found: Queries, settings: Ranker) -> str:
@@ -63,9 +71,12 @@ def enough(found: Queries, settings: Ranker) -> str:
 
 
 def measure(
-    found: Queries, settings: Ranker, done: Callable[[], None]
+    found: Queries, settings: Ranker, done: Callable[[], None], imagined: Imagined | None = None
 ) -> Iterator[tuple[str, list[Comparison]]]:
-    """Each group that varies in these rows, with its comparisons; `found` has the control's columns."""
+    """Each group that varies in these rows, with its comparisons; `found` has the control's columns.
+
+    imagined: the synthetic interactions that were known when the newest window's lists were.
+    """
     learnt = found.where(~found.newest)
     rounds = ranker.best_rounds(learnt.instructive(), FEATURES, settings)
     slices = _slices(found.where(found.newest))
@@ -75,7 +86,8 @@ def measure(
         done()
         return values
 
-    everything = judge(Variant(FEATURES, found, ranker.proposed(found.rows, FEATURES)))
+    whole = Variant(FEATURES, found, ranker.proposed(found.rows, FEATURES))
+    everything = judge(whole)
     for group in varying(found):
         rest = tuple(name for name in FEATURES if GROUP_OF[name] != group)
         # Without the group nobody proposes what only its channels do, and neither placebo nor control can.
@@ -90,11 +102,18 @@ def measure(
             found_out += _compare("control", cheap, "without", without)
             found_out += _compare("group", everything, "control", cheap)
         yield group, found_out
+    if imagined:
+        told = judge(replace(whole, imagined=imagined))
+        placebo = judge(replace(whole, imagined=imagined.dealt(settings.seed)))
+        found_out = [*_compare("group", told, "without", everything)]
+        found_out += _compare("placebo", placebo, "without", everything)
+        found_out += _compare("group", told, "placebo", placebo)
+        yield "synthetic", found_out
 
 
-def fits(found: Queries) -> int:
+def fits(found: Queries, imagined: Imagined | None = None) -> int:
     """How many rankers `measure` trains."""
-    return 1 + sum(3 if group in FROM_TEXT else 2 for group in varying(found))
+    return (3 if imagined else 1) + sum(3 if group in FROM_TEXT else 2 for group in varying(found))
 
 
 def varying(found: Queries) -> list[str]:
@@ -128,7 +147,8 @@ def shuffled(found: Queries, group: str, seed: int) -> Queries:
 
 def _judge(variant: Variant, settings: Ranker, rounds: int, slices: dict[str, Mask | None]) -> Values:
     rows, new = variant.rows, np.repeat(variant.rows.newest, variant.rows.sizes)
-    fitted = ranker.fit(rows.only(variant.shown & ~new), variant.features, settings, rounds)
+    learnt = rows.only(variant.shown & ~new)
+    fitted = ranker.fit(learnt, variant.features, settings, rounds, variant.imagined)
     newest = rows.where(rows.newest)
     scores = np.where(variant.shown[new], ranker.Scorer.of(fitted).score(newest.rows), -np.inf)
     return {name: ndcg_at_k(newest, scores, counted=counted) for name, counted in slices.items()}

@@ -64,7 +64,8 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
     """How sure it is that a user wants an item: 1 + alpha * strength, shape (users, items).
 
     See `History.strengths`. With a half-life the 1 fades with the strength, so that what was long ago says
-    nothing rather than little. A synthetic interaction adds synthetic_weight times its confidence.
+    nothing rather than little. A synthetic interaction counts synthetic_weight times its confidence of an
+    average event: nothing at confidence 0. Beside an event of the same user it adds to the strength alone.
     """
     strength = history.strengths()
     sure = strength.copy()
@@ -73,11 +74,8 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
         faded = history.strengths(settings.half_life_days)
         sure, strength = faded.multiply(strength.power(-1)).tocsr(), faded
     imagined = _imagined(history, synthetic, settings.synthetic_weight)
-    imagined.eliminate_zeros()
     if imagined.nnz:
-        asked = imagined.copy()
-        asked.data[:] = 1
-        sure, strength = sure.maximum(asked).tocsr(), (strength + imagined).tocsr()
+        sure, strength = sure.maximum(imagined).tocsr(), (strength + imagined).tocsr()
     confidence = (sure + settings.alpha * strength).tocsr().astype(np.float32)
     confidence.eliminate_zeros()
     confidence.sort_indices()
@@ -85,10 +83,11 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
 
 
 def _imagined(history: History, synthetic: pa.Table, weight: float) -> csr_matrix:
+    """Strength of the synthetic interactions that count at all, of those asked several times the mean."""
     users = codes(synthetic["user_id"], history.user_ids)
     items = codes(synthetic["item_id"], history.item_ids)
     strength = weight * synthetic["confidence"].to_numpy().astype(np.float32)
-    listed = (users >= 0) & (items >= 0)
+    listed = (users >= 0) & (items >= 0) & (strength > 0)
     shape = (len(history.user_ids), len(history.item_ids))
     imagined = csr_matrix((strength[listed], (users[listed], items[listed])), shape=shape)
     # The same user may be asked about an item beside several others; one opinion is one opinion.

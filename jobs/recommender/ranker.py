@@ -5,7 +5,7 @@ and features whose direction is known may only work in that direction. So a rank
 recall.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from jobs.recommender.forest import Forest
 from jobs.recommender.groups import channels_of
 from jobs.recommender.queries import Queries, matrix
 from jobs.recommender.shapley import Shapley
+from jobs.recommender.synthetic_pairs import Imagined
 from jobs.recommender.threads import cores
 
 if TYPE_CHECKING:
@@ -69,30 +70,40 @@ def proposed(rows: pa.Table | pa.RecordBatch, features: tuple[str, ...]) -> NDAr
     return np.asarray(~np.isnan(ranks).all(axis=1))
 
 
-def fit(found: Queries, features: tuple[str, ...], settings: Ranker, rounds: int | None = None) -> Fitted:
+def fit(
+    found: Queries,
+    features: tuple[str, ...],
+    settings: Ranker,
+    rounds: int | None = None,
+    imagined: Imagined | None = None,
+) -> Fitted:
     """Train with early stopping on the newest window, then again on all windows for as many rounds.
 
     With `rounds` it is trained for so many. With too few queries on either side (ranker.min_groups) nothing
     is held back and BLIND_ROUNDS are boosted. Without a list to learn from there is the margin alone.
+    imagined: further lists for the trees to learn from, each row for its weight.
     """
     learnt = found.only(proposed(found.rows, features)).instructive()
     if not len(learnt.sizes):
         return Fitted("", margin.fit(learnt, channels_of(features)), features, [0.0] * len(features), 0)
-    rounds = rounds or best_rounds(learnt, features, settings)
+    rounds = rounds or best_rounds(learnt, features, settings, imagined)
     weights = margin.fit(learnt, channels_of(features))
-    booster = boost(learnt, features, settings, rounds, weights)
+    booster = boost(learnt, features, settings, rounds, weights, imagined=imagined)
     gains = booster.feature_importance(importance_type="gain")
     return Fitted(booster.model_to_string(), weights, features, [float(gain) for gain in gains], rounds)
 
 
-def best_rounds(learnt: Queries, features: tuple[str, ...], settings: Ranker) -> int:
+def best_rounds(
+    learnt: Queries, features: tuple[str, ...], settings: Ranker, imagined: Imagined | None = None
+) -> int:
     """The round at which a ranker of the older windows does best on the newest."""
     newest = learnt.newest
     if min(newest.sum(), (~newest).sum()) < settings.min_groups:
         return min(settings.rounds, BLIND_ROUNDS)
     older = learnt.where(~newest)
     weights = margin.fit(older, channels_of(features))
-    trial = boost(older, features, settings, settings.rounds, weights, learnt.where(newest))
+    known = imagined.until(int(learnt.windows.max())) if imagined else None
+    trial = boost(older, features, settings, settings.rounds, weights, learnt.where(newest), known)
     return int(trial.best_iteration)
 
 
@@ -103,32 +114,43 @@ def boost(
     rounds: int,
     weights: Mapping[str, float],
     stop: Queries | None = None,
+    imagined: Imagined | None = None,
 ) -> "Booster":
     """Boost for so many rounds, or with `stop` until its NDCG@10 has not risen for a while."""
     import lightgbm
 
-    def dataset(part: Queries, reference: Any = None) -> Any:
+    def dataset(parts: Sequence[Queries | Imagined], reference: Any = None, **more: Any) -> Any:
         return lightgbm.Dataset(
-            matrix(part.rows, features),
-            part.labels,
-            group=part.sizes,
-            init_score=margin.score(part.rows, weights),
+            _together([matrix(part.rows, features) for part in parts]),
+            _together([part.labels for part in parts]),
+            group=_together([part.sizes for part in parts]),
+            init_score=_together([margin.score(part.rows, weights) for part in parts]),
             feature_name=list(features),
             reference=reference,
             params={"verbosity": -1},
             free_raw_data=False,
+            **more,
         )
 
-    train = dataset(learnt)
+    if imagined:
+        counts = np.concatenate([np.ones(learnt.rows.num_rows), imagined.weights])
+        train = dataset([learnt, imagined], weight=counts)
+    else:
+        train = dataset([learnt])
     threads = max(1, min(cores(), learnt.rows.num_rows // _ROWS_A_THREAD))
     return lightgbm.train(
         _parameters(settings, features) | {"num_threads": threads},
         train,
         num_boost_round=rounds,
-        valid_sets=[] if stop is None else [dataset(stop, train)],
+        valid_sets=[] if stop is None else [dataset([stop], train)],
         valid_names=[] if stop is None else ["newest"],
         callbacks=[] if stop is None else [lightgbm.early_stopping(_PATIENCE, verbose=False)],
     )
+
+
+def _together(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One array of several, which is no copy where there is but one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def tuned(settings: Ranker) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from jobs.report import accounts, charts, drift, quality, units
 from jobs.report.categories import categories
 from jobs.report.evidence import evaluations
 from jobs.report.examples import examples
+from jobs.report.judge import judge
+from jobs.report.judge import picture as confidences
 from jobs.report.quality import NIGHTS, short_day
 from jobs.report.verdict import cost, ranker_words, stage_name, verdict
 from jobs.report.worth import GROUP_NAMES, SLICE_NAMES, by_slice, per_million, picture, price, worth
@@ -49,6 +51,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
     tonight = [row for row in rows if row.ds == ds]
     judged = evaluations(store, ds)
     newest = judged[-1] if judged and judged[-1].ds == ds else None
+    found_judge = judge(store, ds)
     ranker, found_worth = accounts.ranker(store, ds), worth(store, ds)
     manifests = _manifests(store, ds)
     refusals = accounts.refusals(store, ds)
@@ -73,6 +76,8 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         worth=found_worth,
         price=price(found_worth, ds),
         ablation=picture(found_worth),
+        judge=found_judge,
+        confidences=confidences(found_judge),
         shares=_shares(ranker.group_shares() if ranker else []),
         moved_scores=_shares(accounts.moved_scores(store, ds)),
         importances=_importances(ranker),

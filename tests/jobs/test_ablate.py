@@ -49,7 +49,7 @@ def ablations(make_settings, publish):
         ]
         items = [{"item_id": f"i{n}", "title": f"Item {n}"} for n in range(6)]
         publish(settings, "ingest", DS, {"interactions": events, "items": items})
-        publish(settings, "build_training_set", DS, {"training_set": rows})
+        publish(settings, "build_training_set", DS, {"training_set": rows, "synthetic_pairs": []})
         publish(settings, "profile_items", DS, {"item_profiles": []})
         keys = [{"user_id": "u00", "generation_key": "k1"}, {"user_id": "u01", "generation_key": "k2"}]
         publish(settings, "profile_users", DS, {"user_profiles": keys})

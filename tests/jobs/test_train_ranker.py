@@ -44,9 +44,9 @@ def lists(window, users=12, decides="als_score", seed=0):
 def night(make_settings, publish):
     """`night(windows, verdicts, ds)`: the training set and the verdicts of a night."""
 
-    def prepare(rows, verdicts=(), ds=DS, **overrides):
+    def prepare(rows, verdicts=(), ds=DS, told=(), **overrides):
         settings = make_settings(**RANKER | overrides)
-        publish(settings, "build_training_set", ds, {"training_set": rows})
+        publish(settings, "build_training_set", ds, {"training_set": rows, "synthetic_pairs": told})
         said = [
             {"feature_group": group, "verdict": verdict, "window": ds}
             for group, verdict in dict(verdicts).items()
@@ -88,6 +88,43 @@ def test_a_group_is_used_when_its_verdict_is_keep(night):
     assert "embeddings" not in without["feature_groups"]
     assert with_it["feature_groups"] == [*GIVEN, "embeddings"]
     assert with_it["valid_ndcg_at_10"] > without["valid_ndcg_at_10"] + 0.2
+
+
+def answers(window):
+    """The model prefers whatever costs more: two rows a question."""
+    draw = np.random.default_rng(window.day)
+    rows = []
+    for user in range(60):
+        prices = draw.random(2)
+        for place in range(2):
+            rows.append(
+                {
+                    "user_id": f"u{user:02}",
+                    "item_id": f"c{place}",
+                    "other_item_id": f"c{1 - place}",
+                    "query_time": datetime(*window.timetuple()[:3], 12, tzinfo=UTC) + timedelta(days=1),
+                    "window": window,
+                    "label": int(prices[place] == prices.max()),
+                    "weight": 0.9,
+                    "item_price": prices[place],
+                }
+            )
+    return rows
+
+
+def test_synthetic_pairs_are_learnt_from_when_their_verdict_is_keep(night):
+    rows = all_windows(decides="item_price", seed=1)
+    told = [row for window in WINDOWS for row in answers(window)]
+    nights = [DS, DS + timedelta(days=1), DS + timedelta(days=2)]
+    plain = ranker(night(rows, ds=nights[0]), nights[0])
+    dropped = ranker(night(rows, {"synthetic": "drop"}, nights[1], told), nights[1])
+    kept = ranker(night(rows, {"synthetic": "keep"}, nights[2], told), nights[2])
+    assert dropped["model_text"] == plain["model_text"]
+    assert kept["model_text"] != plain["model_text"]
+    assert kept["feature_groups"] == [*GIVEN, "synthetic"]
+    # they are no evidence: nothing of what is counted or measured knows them
+    for name in ("windows", "groups", "rows", "positives", "features", "margin_weights"):
+        assert kept[name] == plain[name]
 
 
 def test_the_setting_overrides_the_verdict(night):

@@ -16,7 +16,7 @@ from feature_store.partitions import Partition, Store, read
 from feature_store.settings import load_settings
 from feature_store.tables import CHANNEL_COLUMNS, ITEM_FEATURES, PAIR_FEATURES, TABLES, USER_FEATURES
 from jobs import training_set
-from jobs.night import Night, end_of
+from jobs.night import OF_A_RUN, Night, end_of
 
 DS = date(1998, 3, 31)
 AS_OF = datetime(1998, 4, 1, tzinfo=UTC)
@@ -79,7 +79,8 @@ def night(make_settings, partition):
 
     def make(events: Rows, versions: list[Version], **overrides: str) -> Night:
         settings = make_settings(**{"RANKER__HORIZON_DAYS": "2"} | overrides)
-        inputs: dict[str, list[Partition]] = {f"earlier {table}": [] for table in training_set.JOINED}
+        tables = (*training_set.JOINED, training_set.SYNTHETIC)
+        inputs: dict[str, list[Partition]] = {f"earlier {table}": [] for table in tables}
         inputs["interactions"] = [partition("interactions", DS, events)]
         for version in versions:
             made = partition(version.table, version.ds, version.rows, version.known_at)
@@ -116,10 +117,70 @@ def label(night):
     return run
 
 
+@pytest.fixture
+def imagine(night):
+    """`imagine(events, versions, lacking, settings)`: what was imagined, as the training set of DS is made.
+
+    lacking: a column the synthetic interactions had not got yet.
+    """
+
+    def run(events: Rows, versions: list[Version], lacking: str = "", **overrides: str) -> Rows:
+        made = night(events, versions, **overrides)
+        for part in made.earlier(training_set.SYNTHETIC) if lacking else []:
+            for file in part.files:
+                pq.write_table(pq.read_table(file, partitioning=None).drop_columns([lacking]), file)
+        training_set.build(made)
+        files = made.staged_files("synthetic_pairs")
+        assert gates.check(TABLES["synthetic_pairs"], files, DS, made.run_id, made.store.root) == []
+        return read("synthetic_pairs", files).to_pylist()
+
+    return run
+
+
 def _lists(*items: str, known_at: datetime = NOON, ds: date = LISTED) -> Version:
     return Version(
         "candidates", ds, known_at, [_candidate("ann", item, n) for n, item in enumerate(items, 1)]
     )
+
+
+def _said(item: str, other: str, confidence: float, ds: date = LISTED) -> Version:
+    row = {"user_id": "ann", "item_id": item, "other_item_id": other, "source": "cold_item"}
+    return Version("synthetic_interactions", ds, NOON - 3 * HOUR, [row | {"confidence": confidence}])
+
+
+def test_what_was_imagined_on_the_night_of_a_list_is_two_rows_with_what_was_known_then(imagine):
+    versions = [
+        _lists("m1", "m2"),
+        _said("c1", "c2", 0.5),
+        _said("c1", "c3", 0.0),  # nothing is known of it
+        _said("c1", "c5", 0.5, ds=date(1998, 3, 30)),  # no list of that night is learnt from
+        Version("item_features", LISTED, NOON - HOUR, [_item("c1", 1), _item("c2", 2)]),
+        Version("item_features", LISTED, NOON + HOUR, [_item("c1", 99)]),
+    ]
+    rows = imagine([_event("ann", "m1", NOON + HOUR)], versions, RECALL__SYNTHETIC_WEIGHT="0.2")
+    assert [
+        (r["item_id"], r["other_item_id"], r["label"], r["weight"], r["item_events_count_7d"]) for r in rows
+    ] == [("c1", "c2", 1, pytest.approx(0.1), 1), ("c2", "c1", 0, pytest.approx(0.1), 2)]
+    assert {(r["query_time"], r["window"]) for r in rows} == {(NOON, LISTED)}
+
+
+def test_a_confidence_from_before_there_were_checks_means_something_else(imagine):
+    versions = [_lists("m1", "m2"), _said("c1", "c2", 0.5)]
+    assert imagine([_event("ann", "m1", NOON + HOUR)], versions, "margin") == []
+
+
+def test_the_training_set_does_not_know_what_was_imagined(train):
+    events, lists = [_event("ann", "m1", NOON + HOUR)], _lists("m1", "m2")
+    told = [_said("m2", "m1", 0.9), Version("item_features", LISTED, NOON - HOUR, [_item("m2", 2)])]
+    # without labels, lists, seen items or counts of what was imagined
+    known = [{k: v for k, v in row.items() if k not in OF_A_RUN} for row in train(events, [lists, *told])]
+    assert known == [
+        {k: v for k, v in row.items() if k not in OF_A_RUN} for row in train(events, [lists, told[1]])
+    ]
+    assert [(row["item_id"], row["label"], row["relevant_count"]) for row in known] == [
+        ("m1", 1, 1),
+        ("m2", 0, 1),
+    ]
 
 
 def test_the_newest_row_known_at_the_query_is_joined_whatever_its_ds(train):

@@ -71,8 +71,30 @@ def test_a_synthetic_interaction_is_a_little_confidence_and_asked_twice_no_more(
     told = imagined(("ann", "cold", 0.5), ("ann", "cold", 0.3), ("nobody", "cold", 1.0), ("ann", "gone", 1.0))
     difference = (als.confidences(past, told, RECALL) - als.confidences(past, imagined(), RECALL)).toarray()
     row, column = past.user_ids.index("ann").as_py(), past.item_ids.index("cold").as_py()
-    assert difference[row, column] == pytest.approx(1 + 10 * 0.1 * 0.4)
+    # 0.1 * 0.4 of an average event, which has 1 + 10
+    assert difference[row, column] == pytest.approx((1 + 10) * 0.1 * 0.4)
     assert np.count_nonzero(difference) == 1
+
+
+def test_beside_an_event_of_the_same_user_a_synthetic_interaction_adds_to_the_strength(history):
+    past = history(EVENTS, CATALOGUE)
+    told = imagined(("ann", "a", 0.5))
+    difference = (als.confidences(past, told, RECALL) - als.confidences(past, imagined(), RECALL)).toarray()
+    row, column = past.user_ids.index("ann").as_py(), past.item_ids.index("a").as_py()
+    assert difference[row, column] == pytest.approx(10 * 0.1 * 0.5, rel=1e-5)
+    assert np.count_nonzero(difference) == 1
+
+
+def test_a_synthetic_interaction_of_confidence_0_changes_nothing_bit_for_bit(history):
+    past = history(EVENTS, CATALOGUE)
+    empty = als.fit(past, imagined(), RECALL)
+    found = als.fit(past, imagined(("ann", "cold", 0.0), ("ann", "a", 0.0)), RECALL)
+    np.testing.assert_array_equal(found.user_factors, empty.user_factors)
+    np.testing.assert_array_equal(found.item_factors, empty.item_factors)
+    np.testing.assert_array_equal(found.known_items, empty.known_items)
+    # ... and beside another answer about the same item it does not count as half an opinion
+    one, two = imagined(("ann", "cold", 0.4)), imagined(("ann", "cold", 0.4), ("ann", "cold", 0.0))
+    assert (als.confidences(past, one, RECALL) != als.confidences(past, two, RECALL)).nnz == 0
 
 
 def test_a_synthetic_interaction_is_neither_seen_nor_popular(history):
