@@ -117,6 +117,7 @@ def trained(night, module_partition):
     ds = DS + timedelta(days=1)
     # the list of DS is known hours after its night, and its window is one day
     inputs = {f"earlier {table}": night.inputs[table] for table in training_set.JOINED}
+    inputs[f"earlier {training_set.SYNTHETIC}"] = []
     taken = [_event(user, ITEMS[3], KNOWN_AT) for user in USERS]
     inputs["interactions"] = [*night.inputs["interactions"], module_partition("interactions", ds, taken)]
     settings = load_settings({"NIGHTMILL_RANKER__HORIZON_DAYS": "1"})

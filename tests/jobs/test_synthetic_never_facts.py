@@ -41,6 +41,7 @@ FORBIDDEN = {
     "embed": "user vectors",
     "simulate_cold_start": "histories shown to a model, and its own earlier answers",
     "build_features": "features of behaviour, popularity, lifetimes",
+    "propose_categories": "categories of items",
     "tune": "what recall is judged by",
     "recommend": "seen-item filters",
     "evaluate": "the truth lists are judged by",
