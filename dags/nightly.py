@@ -55,7 +55,9 @@ with DAG(
     profile_users = job("profile_users", "Asks the model what users like: `user_profiles`.", **ENGINE)
     embed = job("embed", "Texts and histories become vectors: `item_embeddings`, `user_embeddings`.")
     simulate_cold_start = job(
-        "simulate_cold_start", "Asks which of two cold items users take: `synthetic_interactions`.", **ENGINE
+        "simulate_cold_start",
+        "Asks a judge that was checked which of two cold items users take: `synthetic_interactions`.",
+        **ENGINE,
     )
     propose_categories = job(
         "propose_categories", "For items without a category: `item_categories_proposed`.", **ENGINE
@@ -66,7 +68,9 @@ with DAG(
     tune = job("tune", "Searches settings of the recall channels on windows of the past: `tunings`.")
     fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
     build_training_set = job(
-        "build_training_set", "Joins past lists with what was known at their time: `training_set`."
+        "build_training_set",
+        "Joins past lists, and answers about cold items, with what was known at their time: `training_set`, "
+        "`synthetic_pairs`.",
     )
     ablate = job("ablate", "Measures what each group of features is worth: `ablations`.")
     train_ranker = job("train_ranker", "Fits the ranker on the groups that are worth it: `rankers`.")
