@@ -19,7 +19,7 @@ from feature_store.settings import Settings
 from feature_store.tables import TABLES
 from jobs.assets import ResolvedModel, resolve_model
 from jobs.embed import vectors_of
-from jobs.llm.assurance import Bar, Check, fewest, lowest_bar
+from jobs.llm.assurance import Check, Source, fewest, proven
 from jobs.llm.category_questions import PROMPT, Answered, Question, Questions
 from jobs.llm.engine import asks, generation_fingerprint
 from jobs.llm.prompt import load_prompt
@@ -45,23 +45,6 @@ class Proposal:
     category: str
     confidence: float
     provenance: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Who proposes, `vote` or `model`, and what that showed on items whose categories are known.
-
-    right: so many of them. bar: how sure a proposal has to be; None where none is ever sure enough.
-    """
-
-    name: str
-    right: int
-    bar: Bar | None
-
-    @property
-    def worth(self) -> tuple[int, int]:
-        """How many of the checks it may answer, and how many it has right at all."""
-        return (self.bar.answered if self.bar else 0, self.right)
 
 
 def run(night: Night) -> None:
@@ -93,11 +76,12 @@ def _proposals(
     questions: Questions | None,
 ) -> tuple[Source, dict[str, Proposal]]:
     """The better one of vote and model, and what it proposes; the model is asked no more where it is not."""
+    precision = night.settings.profiles.category_precision
     by_vote = {item: _by_vote(vote, embedder) for item, vote in votes.items()}
-    sources = [prove("vote", by_vote, catalogue.checks, night.settings)]
+    sources = [_prove("vote", by_vote, catalogue.checks, precision)]
     if questions:
         answers = questions.ask(_questions(catalogue.checks, votes, questions.most))
-        sources.append(prove("model", _by_model(answers), catalogue.checks, night.settings))
+        sources.append(_prove("model", _by_model(answers), catalogue.checks, precision))
         questions.describe()
     best = max(sources, key=lambda source: source.worth)  # the vote, where they are worth the same
     _say(night, catalogue, sources, best)
@@ -174,12 +158,12 @@ def _questions(items: Sequence[Item], votes: Mapping[str, Vote], most: int) -> l
     ]
 
 
-def prove(name: str, proposals: Mapping[str, Proposal], checks: Sequence[Item], settings: Settings) -> Source:
-    """Compare proposals with the categories that the checks are known to have; no proposal is a wrong one."""
+def _prove(name: str, proposals: Mapping[str, Proposal], checks: Sequence[Item], precision: float) -> Source:
+    """Compare proposals with the categories that the checks are known to have."""
     said = [(proposals.get(item.item_id), item.categories) for item in checks]
-    answers = [Check(p.confidence, p.category in known) if p else Check(0.0, False) for p, known in said]
-    right = sum(answer.right for answer in answers)
-    return Source(name, right, lowest_bar(answers, settings.profiles.category_precision))
+    return proven(
+        name, [Check(p.confidence, p.category in known) if p else None for p, known in said], precision
+    )
 
 
 def _say(night: Night, catalogue: Catalogue, sources: Sequence[Source], best: Source) -> None:
@@ -189,10 +173,14 @@ def _say(night: Night, catalogue: Catalogue, sources: Sequence[Source], best: So
     night.provenance["category_checks"] = {
         "items": len(checks),
         "most_common_right": majority,
-        **{s.name: {"right": s.right, "bar": asdict(s.bar) if s.bar else None} for s in sources},
+        **{s.name: {k: v for k, v in asdict(s).items() if k != "name"} for s in sources},
         "published": best.name if best.bar else "none",
     }
-    found = ", ".join(f"the {source.name} {source.right}" for source in sources)
+    found = ", ".join(
+        f"the {source.name} {source.right}"
+        + (f" (no answer about {silent})" if (silent := len(checks) - source.answered) else "")
+        for source in sources
+    )
     night.note(
         f"of {len(checks)} items whose categories are known, one of them is named by {found}, by always "
         f"naming the most common category {majority}"

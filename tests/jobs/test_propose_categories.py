@@ -163,7 +163,7 @@ def test_a_model_that_knows_better_is_published(
         assert row["generation_key"]
         assert row["confidence"] == pytest.approx(0.9)
     checks = partition.manifest["provenance"]["category_checks"]
-    assert checks["vote"] == {"right": KNOWN // 2, "bar": None}
+    assert checks["vote"] == {"answered": KNOWN, "right": KNOWN // 2, "bar": None}
     # the checks and the items, all of them in one account
     counts = partition.manifest["counts"]
     (entry,) = Ledger(settings.data_root).entries(DS)
@@ -207,7 +207,12 @@ def test_a_model_that_cannot_answer_leaves_the_vote(
     monkeypatch.setattr(fake_engine.FakeEngine.__init__, "__defaults__", (lambda _: Fault.ERROR, 0.0))
     partition = published(make(films()))
     assert set(rows(partition)) == {"new_war", "new_art"}
-    assert partition.manifest["provenance"]["category_checks"]["model"] == {"right": 0, "bar": None}
+    assert partition.manifest["provenance"]["category_checks"]["model"] == {
+        "answered": 0,
+        "right": 0,
+        "bar": None,
+    }
+    assert "the model 0 (no answer about 40)" in partition.manifest["notes"][-2]
     assert partition.manifest["rows"]["quarantined"] == {}
 
 
@@ -224,7 +229,7 @@ CASES = {
         lambda rows: [r | {"categories": r["categories"] and ["War"]} for r in rows],
         {},
     ),
-    "4 items with categories are too few to show how often a proposal is right: 11 could": (
+    "4 items with categories are too few to show how often a proposal is right: 16 could": (
         lambda rows: [*rows[:2], *rows[20:22], *rows[-3:]],
         {},
     ),
