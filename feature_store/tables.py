@@ -357,6 +357,7 @@ _ALL = (
                 from_model=True,
             ),
             Column("generation_key", TEXT, "key of the generation with the preferred item first"),
+            Column("other_generation_key", TEXT, "key of the generation with the other item first"),
             *MODEL_PROVENANCE,
         ),
         ("user_id", "item_id", "other_item_id"),

@@ -119,8 +119,10 @@ def _row(answer: Answered, said: Preference, judged: Judged) -> dict[str, Any]:
     """The row of a question, turned so that the preferred item comes first."""
     question, takes_item = answer.question, said.probability > 0.5
     pair = (question.item, question.other) if takes_item else (question.other, question.item)
+    first, second = (answer.straight, answer.flipped) if takes_item else (answer.flipped, answer.straight)
     return {
-        **(answer.straight if takes_item else answer.flipped).provenance,
+        **first.provenance,
+        "other_generation_key": second.request.key,
         "user_id": question.user_id,
         "item_id": pair[0],
         "other_item_id": pair[1],

@@ -21,12 +21,12 @@ class Spent(NamedTuple):
 
 
 def spent(store: Store, files: Sequence[Path], price: Price) -> Spent:
-    """The sum over the distinct answers that the rows of some Parquet files name by generation_key."""
+    """The sum over the distinct answers that the rows of some Parquet files name by any generation_key."""
     keys: set[str] = set()
     for file in files:
-        keys.update(
-            pq.read_table(file, columns=["generation_key"], partitioning=None)["generation_key"].to_pylist()
-        )
+        named = [name for name in pq.read_schema(file).names if name.endswith("generation_key")]
+        rows = pq.read_table(file, columns=named, partitioning=None)
+        keys.update(key for column in rows.columns for key in column.to_pylist() if key)
     if not keys:
         return Spent(0, 0.0, 0.0)
     return without_damaged(store, lambda: _sum(store, sorted(keys), price))

@@ -39,8 +39,8 @@ def panel(counts: Mapping[str, int], texts: Mapping[str, str], vectors: Mapping[
     known = sorted(known, key=lambda item: (-counts[item], item))[:POPULAR]
     if not known:
         return []
-    cosines = np.round(np.stack([vectors[item] for item in known]), DIGITS)
-    cosines = np.round(cosines @ cosines.T, DIGITS)
+    found = np.stack([vectors[item] for item in known])
+    cosines = np.round(found @ found.T, DIGITS)
     chosen = [0]
     while len(chosen) < min(2 * EACH, len(known)):
         nearest = cosines[:, chosen].max(axis=1)

@@ -142,6 +142,7 @@ def test_every_question_has_one_outcome_and_only_cold_items_are_preferred(settin
         assert {row["item_id"], row["other_item_id"]} <= {"m2", "m3", "m4"}
         assert row["source"] == "cold_item"
         assert row["margin"] > 0
+        assert row["generation_key"] != row["other_generation_key"]
         assert row["input_max_event_time"] < row["as_of"]
 
 
