@@ -90,7 +90,7 @@ def _takes_zero_for_missing(node: Mapping[str, Any]) -> bool:
     return node["missing_type"] == "Zero" or any(_takes_zero_for_missing(child) for child in below)
 
 
-@compiled
+@compiled()
 def _add_leaves(
     columns: Numbers,
     start: int,

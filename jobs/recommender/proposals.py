@@ -98,7 +98,7 @@ def _search(
     return Proposals(np.take_along_axis(best.items, order, 1), np.take_along_axis(best.scores, order, 1))
 
 
-@compiled
+@compiled("reassoc")
 def _keep_best(
     roughly: Floats,
     errors: NDArray[np.floating],
@@ -111,7 +111,7 @@ def _keep_best(
     """Add a part's items to the best of each query so far, in the order of items; a later tie never enters.
 
     roughly: shape (queries, items of the part), the products but for `errors`. An item that may be among the
-    best gets its product in double precision, added up in order: no thread or layout changes it.
+    best gets its product in double precision, from which neither threads nor the layout of a block take bits.
     items, scores: shape (queries, 2 n), n of them best and sorted once `least` says what the n-th has.
     """
     start, vectors, queries, eligible, seen_starts, seen_items = part

@@ -11,9 +11,9 @@ def doubled(numbers):
 
 def test_it_does_what_the_function_does_and_is_named_alike():
     numbers = np.array([1.0, 3.0])
-    compiled(doubled)(numbers)
+    compiled()(doubled)(numbers)
     assert numbers.tolist() == [2, 6]
-    assert compiled(doubled).__name__ == "doubled"
+    assert compiled()(doubled).__name__ == "doubled"
 
 
 def test_where_nothing_can_be_kept_it_works_all_the_same(monkeypatch: pytest.MonkeyPatch):
@@ -21,5 +21,5 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])  # as if no folder could be written
     numbers = np.array([2.0])
-    compiled(doubled)(numbers)
+    compiled()(doubled)(numbers)
     assert numbers.tolist() == [4]
