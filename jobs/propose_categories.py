@@ -187,7 +187,7 @@ def _say(night: Night, catalogue: Catalogue, sources: Sequence[Source], best: So
     )
     if best.bar is None:
         night.note(
-            f"nothing is proposed: of no part of them are {precision:.0%} certain to be right "
+            f"nothing is proposed: nobody is sure to have {precision:.0%} of any part of them right "
             "(profiles.category_precision)"
         )
     else:

@@ -194,7 +194,7 @@ def test_a_model_that_only_looks_at_the_place_proposes_nothing(
     checks = partition.manifest["provenance"]["category_checks"]
     assert (checks["model"]["bar"], checks["published"]) == (None, "none")
     assert (
-        "nothing is proposed: of no part of them are 80% certain to be right"
+        "nothing is proposed: nobody is sure to have 80% of any part of them right"
         in partition.manifest["notes"][-1]
     )
     # nobody asks it about the items themselves
