@@ -1,7 +1,7 @@
 """nightmill bench recommend: recall beside bare implicit, ranking in rows a second, memory, growth.
 
 Both sides of recall use the same factors, which implicit fitted: what is compared is the search, seen items
-left out, ours with ties settled by item. Ranking is the recommend job itself over made tables with a ranker
+left out, ours exact and with ties settled by item. Ranking is the recommend job itself over made tables with a ranker
 that the project's own code trained.
 """
 
@@ -104,8 +104,8 @@ def make(root: Path, scale: Scale) -> dict[str, Any]:
 
     made_night.write(root, scale)
     taken = _taken(scale)
-    model = AlternatingLeastSquares(factors=32, iterations=_ITERATIONS, random_state=made_night.SEED)
     with one_blas_thread():
+        model = AlternatingLeastSquares(factors=32, iterations=_ITERATIONS, random_state=made_night.SEED)
         model.fit(taken, show_progress=False)
     np.savez(root / "factors.npz", users=model.user_factors, items=model.item_factors)
     return {}

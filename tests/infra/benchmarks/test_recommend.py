@@ -6,7 +6,6 @@ import pytest
 from feature_store.settings import load_settings
 from infra.benchmarks import made_night, recommend
 from infra.benchmarks.made_night import Scale
-from infra.benchmarks.processes import side
 
 SMALL = Scale(users=60, items=300, events=1500, candidates=20)
 
@@ -36,11 +35,14 @@ def test_every_measure_is_there_and_nothing_of_the_nights_is_left(settings):
     assert list(settings.data_root.iterdir()) == []
 
 
-def test_the_larger_night_is_beside_the_smaller(settings):
+def test_the_larger_night_is_beside_the_smaller(settings, monkeypatch):
+    def sides(root, scale, say):
+        return {"recall": {"seconds": scale.users / 10}, "rank": {"seconds": 1.0}}
+
+    monkeypatch.setattr(recommend, "_sides", sides)
     row = recommend.growth(settings, quiet, (SMALL, Scale(90, 300, 1500, 20)))
-    assert row.measure == "users_growth"
-    assert row.peer is not None
-    assert row.peer > 0
+    assert (row.measure, row.ours, row.peer) == ("users_growth", 10.0, 7.0)
+    assert list(settings.data_root.iterdir()) == []
 
 
 def test_a_night_is_the_same_each_time_it_is_made(tmp_path):
@@ -62,9 +64,8 @@ def test_a_night_is_the_same_each_time_it_is_made(tmp_path):
 
 
 def test_our_recall_finds_what_implicit_finds(tmp_path):
-    config = {"root": str(tmp_path), "users": 60, "items": 300, "events": 1500, "candidates": 20}
-    side("recommend", "make", **config)
-    side("recommend", "recall", **config)
+    recommend.make(tmp_path, SMALL)
+    recommend.recall(tmp_path, SMALL)
     found, factors = np.load(tmp_path / "proposals.npz"), np.load(tmp_path / "factors.npz")
     taken = recommend._taken(SMALL)
     scores = factors["users"] @ factors["items"].T
