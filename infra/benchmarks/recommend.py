@@ -1,8 +1,8 @@
 """nightmill bench recommend: recall beside bare implicit, ranking in rows a second, memory, growth.
 
 Both sides of recall use the same factors, which implicit fitted: what is compared is the search, seen items
-left out, ours exact and with ties settled by item. Ranking is the recommend job itself over made tables with a
-ranker that the project's own code trained.
+left out, ours exact and with ties settled by item. Ranking is the recommend job itself over made tables with
+a ranker that the project's own code trained.
 """
 
 import json
