@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_store.tables import TABLES
-from jobs.history import History, cold_items, event_counts, recent_items
+from jobs.history import History, cold_items, event_counts, recent_items, taken_items, users_with_few
 
 AS_OF = datetime(1998, 1, 3, tzinfo=UTC)
 Event = tuple[str, str, int, float]  # user, item, hours before as_of, weight
@@ -81,3 +81,24 @@ def test_cold_items_are_the_same_ones_however_the_catalogue_is_ordered() -> None
     assert set(chosen) < {"b", "c", "d"}
     assert cold_items(["d", "c", "b", "a"], counts, max_events=3, limit=2) == chosen
     assert set(cold_items(["a", "b", "c", "d"], counts, max_events=3, limit=9)) == {"b", "c", "d"}
+
+
+def test_taken_is_everything_of_the_users_asked_about_liked_or_not_before_as_of(write) -> None:
+    files = write(
+        [("ann", "a", 9, 5.0), ("ann", "bad", 8, -1.0), ("ann", "later", 0, 5.0), ("bob", "b", 1, 1.0)]
+    )
+    assert taken_items(files, AS_OF, ["ann", "nobody"]) == {"ann": {"a", "bad"}, "nobody": set()}
+    assert taken_items([], AS_OF, ["ann"]) == {"ann": set()}
+
+
+def test_users_with_few_events_have_one_at_least_and_do_not_know_of_what_comes_later(write) -> None:
+    events = [
+        ("ann", "a", 9, 1.0),
+        ("ann", "b", 0, 1.0),
+        ("bob", "a", 9, 1.0),
+        ("bob", "a", 8, 1.0),
+        ("eve", "a", 0, 1.0),
+    ]
+    files = write(events)
+    assert users_with_few(files, AS_OF, 1) == {"ann"}
+    assert users_with_few(files, AS_OF, 2) == {"ann", "bob"}

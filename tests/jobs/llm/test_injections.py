@@ -83,8 +83,9 @@ def rows_with(text: str) -> dict[str, list[tuple[dict[str, Any], dict[str, Any]]
             pair(lambda t: {"history": [film(categories=("Comedy", t))]}),
         ],
         "choose_item": [
-            pair(lambda t: {"history": [film()], "a": film(t), "b": film()}),
-            pair(lambda t: {"history": [film(t)], "a": film(), "b": film(categories=(t,))}),
+            pair(lambda t: {"about": [], "history": [film()], "a": film(t), "b": film()}),
+            pair(lambda t: {"about": [], "history": [film(t)], "a": film(), "b": film(categories=(t,))}),
+            pair(lambda t: {"about": [f"town: {t}"], "history": [], "a": film(), "b": film()}),
         ],
         "choose_category": [
             pair(lambda t: {"title": t, "description": None, "options": options("Comedy", "Drama")}),
@@ -94,7 +95,10 @@ def rows_with(text: str) -> dict[str, list[tuple[dict[str, Any], dict[str, Any]]
     }
 
 
-PROMPTS = {name: load_prompt(name, 2) for name in ("profile_item", "profile_user", "choose_item")}
+PROMPTS = {
+    name: load_prompt(name, version)
+    for name, version in (("profile_item", 2), ("profile_user", 2), ("choose_item", 3))
+}
 PROMPTS["choose_category"] = load_prompt("choose_category", 1)
 
 
