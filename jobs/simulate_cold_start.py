@@ -41,7 +41,8 @@ def run(night: Night, open_: OpenEngine | None = None) -> None:
     if enabled == "never" or not asks(night.settings):
         off = "cold_start.enabled is never" if enabled == "never" else "generation.engine is none"
         night.note(f"nothing to ask: {off}")
-        night.write("synthetic_interactions", _table([], None))
+        if night.shard is None:
+            night.write("synthetic_interactions", _table([], None))
         return
     known = read_known(night)
     judge = Judge(night, known.items, open_)

@@ -167,7 +167,10 @@ def test_without_cold_items_nothing_is_asked(
 def test_without_a_model_or_where_it_is_not_wanted_nobody_is_asked(settings: Settings, off: str) -> None:
     section, key = ("cold_start", "enabled") if off == "never" else ("generation", "engine")
     changed = getattr(settings, section).model_copy(update={key: off})
-    partition = run(settings.model_copy(update={section: changed}))
+    without = settings.model_copy(update={section: changed})
+    execute(simulate_cold_start.JOB, DS, without, shard=(1, 2))
+    assert not list(settings.data_root.glob("tables/synthetic_interactions/**/part-*"))
+    partition = run(without)
     assert rows_of(partition) == []
     assert partition.manifest["notes"][0].startswith("nothing to ask: ")
 
