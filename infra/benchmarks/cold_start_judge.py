@@ -25,8 +25,6 @@ from jobs.llm.request import Answer, Request
 from jobs.night import Night
 
 Judge = Literal["none", "oracle", "model"]
-# Questions for each held-out item that the oracle is asked; a model gets the settings' number.
-ORACLE_QUESTIONS = 10
 _SURE = 0.99
 
 
@@ -107,8 +105,9 @@ def _settings(known: Known, judge: Judge) -> Settings:
     settings = known.night.settings
     if judge == "model":
         return settings
-    many = {"items": len(known.history.item_ids), "users_per_item": ORACLE_QUESTIONS}
-    cold_start = settings.cold_start.model_copy(update=many | {"pairs": ORACLE_QUESTIONS * len(known.cold)})
+    pairs = settings.cold_start.users_per_item * len(known.cold)
+    many = {"items": len(known.history.item_ids), "pairs": pairs}
+    cold_start = settings.cold_start.model_copy(update=many)
     # The engine's name gives the oracle's answers a model of their own.
     generation = settings.generation.model_copy(update={"engine": "fake"})
     return settings.model_copy(update={"cold_start": cold_start, "generation": generation})

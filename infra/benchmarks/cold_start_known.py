@@ -76,10 +76,12 @@ def run_job(job: Job, night: Night) -> None:
 
 
 def with_inputs(night: Night, *tables: str) -> None:
-    """Let a night read tables that it staged itself."""
-    found = {
-        table: [Partition(table, night.ds, night.run_id, night.stage(table), "staged")] for table in tables
-    }
+    """Let a night read tables that it staged itself.
+
+    Their fingerprints are those of the run: what a job keeps of one trial must not be taken up by another.
+    """
+    run = night.run_id
+    found = {table: [Partition(table, night.ds, run, night.stage(table), run)] for table in tables}
     night.inputs = {**night.inputs, **found}
 
 
