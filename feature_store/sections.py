@@ -362,6 +362,22 @@ class ColdStart(Section):
     prompt_version: int = Field(ge=1)
 
 
+class Alignment(Section):
+    """How towers are learnt that align what is known of items with what users take."""
+
+    dimensions: int = Field(ge=1)
+    passes: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    users: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    warm_up: int = Field(ge=1)
+    held_share: float = Field(ge=0, lt=1)
+    held_items: int = Field(ge=0)
+    held_users: int = Field(ge=1)
+    min_users: int = Field(ge=1)
+    seed: int
+
+
 class RemoteCopy(Section):
     """Where published tables are kept for other machines."""
 
@@ -390,6 +406,7 @@ class Settings(Section):
     embedding: Embedding
     profiles: Profiles
     cold_start: ColdStart
+    alignment: Alignment
     recall: Recall
     tuning: Tuning
     ranker: Ranker
