@@ -54,6 +54,10 @@ with DAG(
     )
     profile_users = job("profile_users", "Asks the model what users like: `user_profiles`.", **ENGINE)
     embed = job("embed", "Texts and histories become vectors: `item_embeddings`, `user_embeddings`.")
+    align_embeddings = job(
+        "align_embeddings",
+        "From what is known of items to what users take: `aligned_items`, `alignments`.",
+    )
     simulate_cold_start = job(
         "simulate_cold_start",
         "Asks a judge that was checked which of two cold items users take: `synthetic_interactions`.",
@@ -80,7 +84,7 @@ with DAG(
     ingest >> [profile_items, profile_users]
     profile_items >> embed
     [embed, profile_users] >> simulate_cold_start >> fit_recall
-    embed >> tune >> fit_recall
+    embed >> [align_embeddings, tune] >> fit_recall
     [embed, profile_users] >> build_features
     [build_features, fit_recall] >> build_training_set >> ablate >> train_ranker >> recommend
     embed >> propose_categories  # which the report shows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Attributes of a person that are neither read nor inferred (GDPR article 9 and the obvious two).
 PROTECTED = {
@@ -134,6 +134,7 @@ class Recall(Section):
 
     repeats: bool
     candidates: int = Field(ge=1)
+    cold_candidates: int = Field(ge=0)
     per_channel: int = Field(ge=1)
     factors: int = Field(ge=1)
     regularization: float = Field(ge=0)
@@ -148,6 +149,17 @@ class Recall(Section):
     content_history: int = Field(ge=1)
     synthetic_weight: float = Field(ge=0, le=1)
     seed: int
+
+    @property
+    def blended(self) -> int:
+        """Candidates of the channels whose shares are learnt."""
+        return self.candidates - self.cold_candidates
+
+    @model_validator(mode="after")
+    def _room(self) -> "Recall":
+        if self.cold_candidates >= self.candidates:
+            raise ValueError("recall.cold_candidates must leave room in recall.candidates for other items")
+        return self
 
 
 class Tuning(Section):
@@ -192,6 +204,7 @@ class Recommend(Section):
     top: int = Field(ge=1)
     diversity: float = Field(ge=0, le=1)
     explore_share: float = Field(ge=0, le=1)
+    explore_cap: float = Field(ge=0, le=1)
     deny_file: str
     contributions: int = Field(ge=0)
     explained: int = Field(ge=0)

@@ -126,9 +126,12 @@ USER_FEATURES = (
         group="user_text",
     ),
 )
-CHANNELS = ("als", "item_knn", "trending", "trending_category", "content", "repeat")
+# Channels whose shares of the candidates `tune` learns on past windows. The cold items of the past are warm
+# today, so that cold_start has places of its own (recall.cold_candidates) instead.
+BLENDED = ("als", "item_knn", "trending", "trending_category", "content", "repeat")
+CHANNELS = (*BLENDED, "cold_start")
 # Channels that could not propose anything without the model; the others are of the group "recall".
-CHANNEL_GROUPS = {"content": "embeddings"}
+CHANNEL_GROUPS = {"content": "embeddings", "cold_start": "embeddings"}
 CHANNEL_COLUMNS = tuple(
     column
     for channel in CHANNELS
@@ -391,6 +394,40 @@ _ALL = (
             *MODEL_PROVENANCE,
         ),
         ("item_id",),
+    ),
+    Table(
+        "aligned_items",
+        "align_embeddings",
+        "Items in the space of what users take together, whether anybody took them or not.",
+        (
+            _item(),
+            Column("shown", VECTOR, "what the item says of a user who took it", from_model=True),
+            Column("wanted", VECTOR, "for whom the item is, from what is known of it", from_model=True),
+            Column("model_id", TEXT, "embedding model of the texts"),
+        ),
+        ("item_id",),
+    ),
+    Table(
+        "alignments",
+        "align_embeddings",
+        "How aligned vectors and likeness are mixed for a cold item: one row, learnt on items held out.",
+        (
+            Column("model_id", TEXT, "embedding model of the texts"),
+            Column("far", NUMBER, "what the product of the aligned vectors counts", minimum=0),
+            Column("near", NUMBER, "what the attention to like items of the history counts", minimum=0),
+            Column("blocks", TEXTS, "signs of likeness: text vectors, words, facts, item number"),
+            Column("block_weights", NUMBERS, "what the cosine of each of them counts"),
+            Column(
+                "equal_events", NUMBER, "events that say as much of an item as what is known of it", minimum=0
+            ),
+            _count("passes", "passes over the users"),
+            _count("held_items", "items held out to learn the mixture, 0 where there were too few"),
+            _count("held_users", "users whose held-out items were looked for"),
+            _share("recall_towers", "recall@20 among held-out items by the aligned vectors alone"),
+            _share("recall_nearness", "the same by the attention alone"),
+            _share("recall_both", "the same by both"),
+        ),
+        ("ds",),
     ),
     Table(
         "lifetimes",

@@ -25,6 +25,7 @@ CHAIN = (
     "profile_items",
     "profile_users",
     "embed",
+    "align_embeddings",
     "simulate_cold_start",
     "propose_categories",
     "build_features",

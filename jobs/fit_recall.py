@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from feature_store.sections import Recall
 from jobs.night import Night, stamped
-from jobs.recommender import channels, fusion, tuning
+from jobs.recommender import channels, fusion, item_words, tuning
 from jobs.recommender.als import Als
+from jobs.recommender.cold_start import ColdTables
 from jobs.recommender.history import COLUMNS, History, encode
 from jobs.recommender.quotas import Blend
 from jobs.step import Input, Job
@@ -24,18 +25,30 @@ _USERS = 4096
 
 def run(night: Night) -> None:
     """Fit the channels on everything before as_of and stage factors and candidates."""
-    items = night.read("items", ["item_id", "categories"])
+    items = night.read("items", item_words.ITEM_COLUMNS)
     history = encode(night.read("interactions", COLUMNS), items["item_id"], night.as_of)
     tables = channels.Tables(
         items,
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
         night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
+        _cold(night, items),
     )
     (row,) = night.read("tunings").to_pylist()
     settings, blend = tuning.applied(row, night.settings.recall)
     fitted = channels.fit(history, tables, settings)
     _write_factors(night, fitted.als, history)
     night.write("candidates", stamped(_candidates(night, fitted, history, settings, blend), history.newest))
+
+
+def _cold(night: Night, items: pa.Table) -> ColdTables:
+    (alignment,) = night.read("alignments").to_pylist()
+    return ColdTables(
+        items,
+        night.read("item_profiles", item_words.PROFILE_COLUMNS),
+        night.read("aligned_items", ["item_id", "shown", "wanted", "model_id"]),
+        alignment,
+        night.settings.cold_start.max_events,
+    )
 
 
 def _candidates(
@@ -74,10 +87,13 @@ JOB = Job(
         Input("interactions"),
         Input("items"),
         Input("item_embeddings"),
+        Input("item_profiles"),
+        Input("aligned_items"),
+        Input("alignments"),
         Input("synthetic_interactions"),
         Input("tunings"),
     ),
     outputs=("user_factors", "item_factors", "candidates"),
     run=run,
-    settings=("activity", "recall"),
+    settings=("activity", "recall", "cold_start"),
 )

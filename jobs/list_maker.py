@@ -19,7 +19,7 @@ from jobs.deny_list import read_deny_list
 from jobs.night import Night
 from jobs.recommender import channels, contributions, diversity, trending
 from jobs.recommender.history import Codes, History, codes
-from jobs.recommender.lists import Lists, best, explore, fill
+from jobs.recommender.lists import Lists, best, beyond, explore, fill
 from jobs.recommender.ranker import Scorer, proposed
 from jobs.recommender.vectors import aligned
 
@@ -35,6 +35,7 @@ class ListMaker:
     def __init__(self, night: Night, history: History, scorer: Scorer | None) -> None:
         self._night, self._history, self.scorer = night, history, scorer
         self._settings = night.settings.recommend
+        self._most_cold = int(self._settings.top * self._settings.explore_cap)
         self.filled = 0
         items = night.read("items", ["item_id", "categories", "listed"])
         items = items.take(pc.index_in(history.item_ids, value_set=items["item_id"].combine_chunks()))
@@ -46,7 +47,6 @@ class ListMaker:
         self._joined = (
             scoring_rows.Joined(night, history.item_ids, scorer.features) if scorer is not None else None
         )
-        self._cold = self._cold_items()
         self._alike = self._likeness(items) if self._settings.diversity else None
 
     def _available(self, items: pa.Table) -> NDArray[np.bool_]:
@@ -65,13 +65,6 @@ class ListMaker:
         allowed[at[at >= 0]] = False
         return allowed
 
-    def _cold_items(self) -> NDArray[np.bool_]:
-        rows = self._night.read("item_features", ["item_id", "item_cold"])
-        cold = pc.index_in(
-            self._history.item_ids, value_set=rows["item_id"].filter(rows["item_cold"]).combine_chunks()
-        )
-        return np.asarray(cold.is_valid())
-
     def _likeness(self, items: pa.Table) -> diversity.Alike:
         vectors = self._night.read("item_embeddings", ["item_id", "embedding", "model_id"])
         found = aligned(vectors, "item_id", self._history.item_ids)
@@ -88,14 +81,16 @@ class ListMaker:
             )
         scores = scores.round(_DECIMALS)
         top = self._settings.top
+        cold = _floats(rows["cold_start_score"])
+        first &= ~beyond(of_user, items, np.where(np.isnan(cold), np.nan, scores), self._most_cold)
         listed = self._ordered(of_user, items, scores, np.flatnonzero(first))
-        # What only a channel proposed that the ranker may not look at comes behind all others.
+        # What only a channel proposed that the ranker may not look at comes behind all others, and so do
+        # cold items beyond their share.
         later = np.flatnonzero(~first)
         order, _ = best(of_user[later], items[later], scores[later], top)
         listed = listed.then(Lists.of(of_user, items, scores, later[order]))
         listed = listed.where(listed.ranks <= top)
-        speaks = np.where(self._cold[items], _floats(rows["content_score"]), np.nan)
-        listed = explore(listed, of_user, items, scores, speaks, top, self._settings.explore_share)
+        listed = explore(listed, of_user, items, scores, cold, top, self._settings.explore_share)
         added = fill(listed, seen, self._popular, top)
         self.filled += len(added.users)
         return self._as_rows(listed.then(added), users, rows)

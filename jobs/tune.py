@@ -95,7 +95,7 @@ def _tuned(night: Night, found: list[windows.Window], tables: Tables) -> Row:
     asked, usual = night.settings.tuning, night.settings.recall
     search = tuning.Search(found, tables, asked.trials, asked.seed)
     before = blending.propose(found, tables, usual)
-    equal = before.quality(Blend.equal(usual.candidates))
+    equal = before.quality(Blend.equal(usual.blended))
     tuned, trials = usual, 0
     with night.progress(len(tuning.SPACES), "tune", "channel") as progress:
         for space in tuning.SPACES:
@@ -121,7 +121,7 @@ def _tuned(night: Night, found: list[windows.Window], tables: Tables) -> Row:
 
 
 def _unchanged(night: Night) -> Row:
-    blend = Blend.equal(night.settings.recall.candidates)
+    blend = Blend.equal(night.settings.recall.blended)
     return {
         "tuned_ds": night.ds,
         "window_start": None,

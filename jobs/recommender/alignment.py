@@ -20,6 +20,9 @@ from jobs.recommender.mixture import HeldOut, Mixture
 from jobs.recommender.towers import Towers
 
 K = 20
+# Events of an item that are looked at, to see from how many on they are worth more than its words.
+_EVENTS = (1, 2, 4, 8, 16, 32)
+_USUALLY_EQUAL = 4.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Alignment:
     shown, wanted: what an item says of a user who took it, and for whom it is, shape (items, d). passes: over
     the users. held_items, held_users: how many it was tested on; recalls: recall@20 among the held-out items
     by each part ("towers", "nearness", "both"); empty where there were too few to learn a mixture.
+    equal_events: with so many events, those who took an item say as much as all that is known of it.
     """
 
     shown: Floats
     wanted: Floats
     mixture: Mixture
     passes: int
+    equal_events: float
     held_items: int
     held_users: int
     recalls: dict[str, float]
@@ -50,29 +55,25 @@ class Run:
 
 def align(history: History, words: ItemWords, settings: Settings, run: Run) -> Alignment:
     """Learn towers and mixture; the same for the same data, on the same kind of machine, resumed or not."""
-    taken = _liked(history)
+    taken = history.liked
     held = _held_out(taken, words, settings)
     known = np.ones(taken.shape[1], dtype=bool)
     known[held] = False
     towers, passes = Towers(words, settings), settings.passes
-    mixed, recalls, users = Mixture.default(), {}, 0
+    mixed, recalls, users, equal = Mixture.default(), {}, 0, _USUALLY_EQUAL
     if len(held):
         judge = _Judge(taken, held, known, settings)
         passes = _search(towers, taken, known, judge, settings, run)
         case = judge.case(*towers.vectors(known & _touched(taken)))
         mixed, users = mixture.learn(words, case), case.took.shape[0]
         recalls = _recalls(words, case, mixed)
+        equal = _equal_events(
+            taken, judge, towers.vectors(known & _touched(taken))[0], mixed.scores(words, case)
+        )
         towers = Towers(words, settings)
     _learn(towers, taken, passes, run)
     shown, wanted = towers.vectors(_touched(taken))
-    return Alignment(shown, wanted, mixed, passes, len(held), users, recalls)
-
-
-def _liked(history: History) -> csr_matrix:
-    """Ones where a user has an event that speaks for an item: shape (users, items)."""
-    found = history.strengths()
-    found.data[:] = 1
-    return found
+    return Alignment(shown, wanted, mixed, passes, equal, len(held), users, recalls)
 
 
 def _touched(taken: csr_matrix) -> NDArray[np.bool_]:
@@ -98,9 +99,7 @@ def _askable(taken: csr_matrix, held: Codes) -> Codes:
 class _Judge:
     """How well held-out items are found for a sample of the users who took them."""
 
-    def __init__(
-        self, taken: csr_matrix, held: Codes, known: NDArray[np.bool_], settings: Settings
-    ) -> None:
+    def __init__(self, taken: csr_matrix, held: Codes, known: NDArray[np.bool_], settings: Settings) -> None:
         users = _askable(taken, held)
         random = np.random.default_rng(settings.seed + 1)
         self.users = np.sort(random.choice(users, min(len(users), settings.held_users), replace=False))
@@ -133,14 +132,44 @@ def recall(scores: Floats, took: csr_matrix, k: int = K) -> float:
 
 def _recalls(words: ItemWords, case: HeldOut, mixed: Mixture) -> dict[str, float]:
     near = mixture.nearby(case.has, mixed.nearness(words, case.history, case.items))
-    parts = {"towers": case.far, "nearness": near, "both": mixed.far * case.far + mixed.near * near}
+    parts = {"towers": case.far, "nearness": near, "both": mixed.scores(words, case)}
     return {name: recall(scores, case.took) for name, scores in parts.items()}
+
+
+def _equal_events(taken: csr_matrix, judge: _Judge, shown: Floats, scores: Floats) -> float:
+    """How many events of an item say as much of whom it is for as `scores`, which know none of them.
+
+    An item's vector is the mean of those of so many users who took it; every other user of the judge is asked
+    about, and is none of them. Where even the most do not suffice, it is twice as many.
+    """
+    asked = np.arange(0, len(judge.users), 2)
+    took = judge.took[asked]
+    asked, took = asked[np.diff(took.indptr) > 0], took[np.diff(took.indptr) > 0]
+    others = np.setdiff1d(np.arange(taken.shape[0]), judge.users[asked])
+    known = taken[:, judge.history]
+    takers = taken[others][:, judge.held].tocsc()
+    random = np.random.default_rng(2)
+    # Who is met first is random; with more events the same users are met, and others.
+    met = [
+        random.permutation(takers.indices[a:b])
+        for a, b in zip(takers.indptr, takers.indptr[1:], strict=False)
+    ]
+    askers = users_of(known[judge.users[asked]], shown[judge.history])
+    taste = users_of(known[others], shown[judge.history])
+    enough = recall(scores[asked], took)
+    for events in _EVENTS:
+        folded = np.stack(
+            [taste[users[:events]].mean(axis=0) if len(users) else taste[0] * 0 for users in met]
+        )
+        if recall(askers @ folded.T, took) >= enough:
+            return float(events)
+    return 2.0 * _EVENTS[-1]
 
 
 def _search(
     towers: Towers, taken: csr_matrix, known: NDArray[np.bool_], judge: _Judge, settings: Settings, run: Run
 ) -> int:
-    """Learn without the held-out items until they are no longer found better; the passes of the best state."""
+    """Learn without the held-out items until they are found no better; the passes of the best state."""
     rest = taken.copy()
     rest.data[~known[rest.indices]] = 0
     rest.eliminate_zeros()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.sections import Recall
-from feature_store.tables import CHANNELS
+from feature_store.tables import BLENDED
 from jobs.recommender import channels
 from jobs.recommender.fusion import K, Merged, merge
 from jobs.recommender.proposals import Proposals
@@ -37,12 +37,12 @@ class Trial:
         cut = {
             name: Proposals(p.items[:, : deep[name]], p.scores[:, : deep[name]]) for name, p in found.items()
         }
-        return merge(cut, window.seen.shape[1], self.settings.candidates, blend)
+        return merge(cut, window.seen.shape[1], self.settings.blended, blend)
 
 
 def propose(windows: Sequence[Window], tables: channels.Tables, settings: Recall) -> Trial:
     """Fit every channel before each window and let it propose as many items as there are candidates."""
-    wanted = dict.fromkeys(CHANNELS, max(settings.candidates, settings.per_channel))
+    wanted = dict.fromkeys(BLENDED, max(settings.candidates, settings.per_channel))
     found = [
         channels.fit(window.history, tables, settings).propose(window.users, wanted, window.seen)
         for window in windows
@@ -55,16 +55,16 @@ def learn(trial: Trial) -> Blend:
 
     It has to do so for users it was not learnt from: from each half of them for the other half.
     """
-    blend = Blend.equal(trial.settings.candidates)
+    blend = Blend.equal(trial.settings.blended)
     users = sum(len(window.users) for window in trial.windows)
 
     def with_weights(chosen: NDArray[np.bool_]) -> Blend:
         found = learn_weights(_proposed(trial, chosen)).round(4).tolist()
-        return Blend(blend.quotas, dict(zip(CHANNELS, found, strict=True)))
+        return Blend(blend.quotas, dict(zip(BLENDED, found, strict=True)))
 
     def with_quotas(chosen: NDArray[np.bool_]) -> Blend:
         ranks, worth = _ranks_of_taken(trial, chosen)
-        return Blend(learn_quotas(ranks, worth, trial.settings.candidates), blend.weights)
+        return Blend(learn_quotas(ranks, worth, trial.settings.blended), blend.weights)
 
     if _proves_better(trial, with_weights, blend, lambda quality: quality.ndcg):
         blend = with_weights(np.ones(users, dtype=bool))
@@ -109,7 +109,7 @@ def _ideal(wanted: NDArray[np.integer]) -> NDArray[np.float64]:
 
 def _proposed(trial: Trial, chosen: NDArray[np.bool_]) -> Proposed:
     """What the chosen users of all windows were proposed; users are counted through."""
-    everything = Blend(dict.fromkeys(CHANNELS, 0), dict.fromkeys(CHANNELS, 1.0))
+    everything = Blend(dict.fromkeys(BLENDED, 0), dict.fromkeys(BLENDED, 1.0))
     users, shares, taken, ideal, start = [], [], [], [], 0
     for window, found in zip(trial.windows, trial.proposals, strict=True):
         cut = {
@@ -119,10 +119,10 @@ def _proposed(trial: Trial, chosen: NDArray[np.bool_]) -> Proposed:
             for name, p in found.items()
         }
         size = window.seen.shape[1]
-        merged = merge(cut, size, len(CHANNELS) * trial.settings.per_channel, everything)
+        merged = merge(cut, size, len(BLENDED) * trial.settings.per_channel, everything)
         order = np.lexsort((merged.items, merged.users))
         kept = order[chosen[start + merged.users[order]]]
-        ranks = np.stack([merged.channel_ranks[name][kept] for name in CHANNELS], axis=1)
+        ranks = np.stack([merged.channel_ranks[name][kept] for name in BLENDED], axis=1)
         users.append(start + merged.users[kept])
         shares.append(np.where(ranks > 0, K / (K + ranks), 0.0))
         taken.append(np.isin(merged.users[kept] * size + merged.items[kept], _keys(window)))
@@ -145,7 +145,7 @@ def _ranks_of_taken(trial: Trial, chosen: NDArray[np.bool_]) -> tuple[NDArray[np
         rows = np.repeat(np.arange(len(wanted)), wanted)
         kept = chosen[start + rows]
         columns = [
-            _ranks(found[name], window.relevant.shape[1], rows, window.relevant.indices) for name in CHANNELS
+            _ranks(found[name], window.relevant.shape[1], rows, window.relevant.indices) for name in BLENDED
         ]
         ranks.append(np.stack(columns, axis=1)[kept])
         worth.append(1 / wanted[rows[kept]])

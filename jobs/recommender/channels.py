@@ -13,8 +13,9 @@ import pyarrow as pa
 from scipy.sparse import csr_matrix
 
 from feature_store.sections import Recall
-from jobs.recommender import als, content, item_knn, repeat, trending, trending_category
+from jobs.recommender import als, cold_start, content, item_knn, repeat, trending, trending_category
 from jobs.recommender.als import Als
+from jobs.recommender.cold_start import ColdStart, ColdTables
 from jobs.recommender.content import Content
 from jobs.recommender.fusion import Merged, merge
 from jobs.recommender.history import Codes, History
@@ -48,11 +49,12 @@ class Channels:
     trending_category: TrendingCategory
     content: Content
     repeat: Repeat
+    cold_start: ColdStart
 
     def propose(self, users: Codes, n: Mapping[str, int], seen: csr_matrix) -> dict[str, Proposals]:
-        """What each channel proposes to a block of users, up to n by its name."""
+        """What each channel that n names proposes to a block of users, up to so many."""
         channels: list[Channel] = [getattr(self, field.name) for field in fields(self)]
-        return {channel.name: channel.recommend(users, n[channel.name], seen) for channel in channels}
+        return {c.name: c.recommend(users, n[c.name], seen) for c in channels if c.name in n}
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,13 @@ class Tables:
     """What channels are fitted on beside the history.
 
     items: item_id and categories. item_embeddings: item_id, embedding and model_id. synthetic_interactions:
-    user_id, item_id and confidence.
+    user_id, item_id and confidence. cold: what cold_start is made of; None where it proposes nothing.
     """
 
     items: pa.Table
     item_embeddings: pa.Table
     synthetic_interactions: pa.Table
+    cold: ColdTables | None = None
 
 
 def fit(history: History, tables: Tables, settings: Recall) -> Channels:
@@ -79,6 +82,11 @@ def fit(history: History, tables: Tables, settings: Recall) -> Channels:
         trending_category=trending_category.fit(history, tables.items, half_life),
         content=content.fit(history, vectors, settings.content_history),
         repeat=repeat.fit(history, settings.repeats),
+        cold_start=(
+            cold_start.fit(history, tables.item_embeddings, tables.cold)
+            if tables.cold is not None
+            else cold_start.without(history)
+        ),
     )
 
 
@@ -93,7 +101,9 @@ def candidates(
     channels: Channels, history: History, users: Codes, settings: Recall, blend: Blend | None = None
 ) -> Merged:
     """The merged candidates of a block of users; without a blend each channel has an equal share."""
-    blend = blend or Blend.equal(settings.candidates)
+    blend = blend or Blend.equal(settings.blended)
     wanted = {name: max(settings.per_channel, quota) for name, quota in blend.quotas.items()}
+    blend = blend.beside(settings.cold_candidates)
+    wanted["cold_start"] = settings.cold_candidates
     proposals = channels.propose(users, wanted, seen(history, users, settings))
     return merge(proposals, len(history.item_ids), settings.candidates, blend)

@@ -1,6 +1,6 @@
 """Where learning stood, so that a run that was cut short goes on from there.
 
-    <folder>/<phase>.safetensors      tensors of the towers now and at their best; there whole or not at all
+<folder>/<phase>.safetensors      tensors of the towers now and at their best; there whole or not at all
 """
 
 import json

@@ -50,6 +50,13 @@ class History:
         matrix.data[:] = 1
         return matrix
 
+    @cached_property
+    def liked(self) -> csr_matrix:
+        """Ones where a user has an event that speaks for an item: shape (users, items)."""
+        found = self.strengths()
+        found.data[:] = 1
+        return found
+
     def strengths(self, half_life_days: float = 0) -> csr_matrix:
         """How much each user wants each item: log2(1 + weight over the mean event weight), (users, items).
 

@@ -46,9 +46,7 @@ class ItemWords:
     @property
     def known(self) -> Any:
         """Items of which anything but the number is known: shape (items,)."""
-        return (
-            self.text.any(axis=1) | (np.diff(self.words.indptr) > 0) | (np.diff(self.facts.indptr) > 0)
-        )
+        return self.text.any(axis=1) | (np.diff(self.words.indptr) > 0) | (np.diff(self.facts.indptr) > 0)
 
     def cosines(self, name: str, left: Codes, right: Codes) -> Floats:
         """The cosine of each of one list of items with each of another, by one block."""
@@ -107,13 +105,15 @@ def _facts(rows: list[Mapping[str, Any]]) -> list[list[str]]:
 def _column(name: str, values: list[Any]) -> Iterator[list[str]]:
     """The words of one field of every item: of a number the parts it lies in, of a text its listed values."""
     given = [value for value in values if value not in (None, "")]
-    numbers = [_number(value) for value in given]
-    if given and None not in numbers:
-        edges = {n: np.unique(np.quantile(np.array(numbers), np.linspace(0, 1, n + 1)[1:-1])) for n in _PARTS}
+    numbers = [number for value in given if (number := _number(value)) is not None]
+    if given and len(numbers) == len(given):
+        edges = {n: np.unique(np.quantile(numbers, np.linspace(0, 1, n + 1)[1:-1])) for n in _PARTS}
         for value in values:
             number = _number(value)
-            parts = edges if number is not None else {}
-            yield [f"{name}~{n}:{np.searchsorted(edges[n], number, 'right')}" for n in parts]
+            if number is None:
+                yield []
+            else:
+                yield [f"{name}~{n}:{np.searchsorted(edges[n], number, 'right')}" for n in _PARTS]
         return
     for value in values:
         yield [f"{name}={word}" for word in _SEPARATORS.split(str(value).lower()) if word] if value else []
@@ -128,7 +128,7 @@ def _number(value: Any) -> float | None:
 
 
 def _codes(names: list[str]) -> list[list[str]]:
-    """Words that ids near each other share: ranges of numbers where ids begin with one, prefixes elsewhere."""
+    """Words that ids near each other share: ranges of numbers, or prefixes where ids begin with none."""
     found = []
     for name in names:
         number = _NUMBER.match(name)

@@ -68,6 +68,17 @@ def best(
     return order[kept], ranks[kept]
 
 
+def beyond(
+    users: NDArray[np.int64], items: NDArray[np.int64], scores: NDArray[np.float64], most: int
+) -> NDArray[np.bool_]:
+    """Pairs with a score that is not among the `most` largest of their user; a pair without one never is."""
+    scored = np.flatnonzero(~np.isnan(scores))
+    order, _ = best(users[scored], items[scored], scores[scored], most)
+    found = ~np.isnan(scores)
+    found[scored[order]] = False
+    return found
+
+
 def explore(
     listed: Lists,
     users: NDArray[np.int64],

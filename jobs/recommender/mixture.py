@@ -46,6 +46,11 @@ class Mixture:
                 total += np.float32(weight) * words.cosines(name, history, items)
         return np.exp(total)
 
+    def scores(self, words: ItemWords, held: "HeldOut") -> Floats:
+        """The score of each user for each held-out item: shape (users, items)."""
+        near = nearby(held.has, self.nearness(words, held.history, held.items))
+        return np.asarray(self.far * held.far + self.near * near, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -78,7 +83,9 @@ def learn(words: ItemWords, held: HeldOut) -> Mixture:
     took = torch.as_tensor(held.took.toarray())
     took = took / took.sum(1, keepdim=True)
     # The numbers learnt are logarithms of factors of these.
-    begin = torch.tensor([1 / max(float(far.std(1).mean()), 1e-6), 1.0, *[_SHARPNESS / len(names)] * len(names)])
+    begin = torch.tensor(
+        [1 / max(float(far.std(1).mean()), 1e-6), 1.0, *[_SHARPNESS / len(names)] * len(names)]
+    )
     numbers = torch.zeros(len(begin), requires_grad=True)
     optimizer = torch.optim.LBFGS([numbers], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
@@ -92,7 +99,7 @@ def learn(words: ItemWords, held: HeldOut) -> Mixture:
         found.backward()
         return found
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     found = (begin * numbers.detach().exp()).round(decimals=4).tolist()
     return Mixture(found[0], found[1], dict(zip(names, found[2:], strict=True)))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.tables import CHANNELS
+from feature_store.tables import BLENDED
 
 # Places that are given away at once.
 BLOCK = 10
@@ -29,7 +29,11 @@ class Blend:
     @classmethod
     def equal(cls, candidates: int) -> "Blend":
         """The same share of the places for every channel, and the same weight."""
-        return cls(dict.fromkeys(CHANNELS, candidates // len(CHANNELS)), dict.fromkeys(CHANNELS, 1.0))
+        return cls(dict.fromkeys(BLENDED, candidates // len(BLENDED)), dict.fromkeys(BLENDED, 1.0))
+
+    def beside(self, cold: int) -> "Blend":
+        """The same with so many places for cold items, which come behind all others in the merged list."""
+        return Blend({**self.quotas, "cold_start": cold}, {**self.weights, "cold_start": 0.0})
 
 
 def learn_quotas(ranks: NDArray[np.integer], worth: NDArray[np.float64], places: int) -> dict[str, int]:
@@ -38,7 +42,7 @@ def learn_quotas(ranks: NDArray[np.integer], worth: NDArray[np.float64], places:
     Half, because the next window is another one: what found nothing new in the last may do so then.
     A channel that found nothing at all has no share.
     ranks: where each channel ranked each item a user took, 0 where it did not propose it: shape
-    (items taken, CHANNELS). worth: what finding the item adds to the mean recall. Where no block adds
+    (items taken, BLENDED). worth: what finding the item adds to the mean recall. Where no block adds
     anything the channel with the fewest places gets it; ties go to the earlier channel.
     """
     deepest = ranks.max(axis=0, initial=0)
@@ -50,16 +54,16 @@ def learn_quotas(ranks: NDArray[np.integer], worth: NDArray[np.float64], places:
         gains = (nearby * worth[:, None]).sum(axis=0).round(12)
         # A channel that never found anything further down is no use there.
         exhausted = np.less_equal(deepest, quotas)
-        order = np.lexsort((np.arange(len(CHANNELS)), quotas, -gains, exhausted))
+        order = np.lexsort((np.arange(len(BLENDED)), quotas, -gains, exhausted))
         quotas[order[0]] += block
-    return dict(zip(CHANNELS, quotas.tolist(), strict=True))
+    return dict(zip(BLENDED, quotas.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Proposed:
     """What channels proposed to judged users, in order of user and item; one entry a candidate.
 
-    shares: 60 / (60 + rank) in each channel, 0 where it did not propose: shape (candidates, CHANNELS).
+    shares: 60 / (60 + rank) in each channel, 0 where it did not propose: shape (candidates, BLENDED).
     taken: whether the user took it. ideal: NDCG@10's ideal gain of each user.
     """
 
@@ -80,12 +84,12 @@ class Proposed:
 
 
 def learn_weights(proposed: Proposed) -> NDArray[np.float64]:
-    """Weights that raise the mean NDCG@10, found by changing one channel at a time: shape (CHANNELS,).
+    """Weights that raise the mean NDCG@10, found by changing one channel at a time: shape (BLENDED,).
 
     They start equal, change by steps of two and four or to nothing, and add up to the number of channels;
     what is returned is half-way back to equal, because the next window is another one.
     """
-    weights = np.ones(len(CHANNELS))
+    weights = np.ones(len(BLENDED))
     best = proposed.ndcg(weights).mean()
     for _ in range(_PASSES):
         before = best

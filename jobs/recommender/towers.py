@@ -79,9 +79,7 @@ def _batch(
         ones = np.ones(int(there.sum()), dtype=np.float32)
         return csr_matrix((ones, (of_user[who][there], at[there])), shape=(users, len(columns)))
 
-    return Batch(
-        shown, matrix(first, shown), wanted, matrix(second, wanted), matrix(first, wanted), chance
-    )
+    return Batch(shown, matrix(first, shown), wanted, matrix(second, wanted), matrix(first, wanted), chance)
 
 
 class Towers:
@@ -130,7 +128,9 @@ class Towers:
 
     def _loss(self, batch: Batch) -> "torch.Tensor":
         torch = self._torch
-        own = self.parameters["shown_item"][torch.as_tensor(batch.shown, device=self._device, dtype=torch.long)]
+        own = self.parameters["shown_item"][
+            torch.as_tensor(batch.shown, device=self._device, dtype=torch.long)
+        ]
         kept = (torch.rand(len(own), 1, device=self._device) >= _DROPPED_ITEMS) / (1 - _DROPPED_ITEMS)
         shown = self._tower("shown", batch.shown, True) + own * kept
         wanted = self._tower("wanted", batch.candidates, True)
@@ -198,4 +198,3 @@ class Towers:
             self.optimizer.state[tensor] = {
                 key: value if key == "step" else value.to(self._device) for key, value in kept.items()
             }
-
