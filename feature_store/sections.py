@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # Attributes of a person that are neither read nor inferred (GDPR article 9 and the obvious two).
 PROTECTED = {
@@ -151,15 +151,14 @@ class Recall(Section):
     seed: int
 
     @property
+    def cold_places(self) -> int:
+        """Candidates that are cold items: a quarter of all at most, however few there are."""
+        return min(self.cold_candidates, self.candidates // 4)
+
+    @property
     def blended(self) -> int:
         """Candidates of the channels whose shares are learnt."""
-        return self.candidates - self.cold_candidates
-
-    @model_validator(mode="after")
-    def _room(self) -> "Recall":
-        if self.cold_candidates >= self.candidates:
-            raise ValueError("recall.cold_candidates must leave room in recall.candidates for other items")
-        return self
+        return self.candidates - self.cold_places
 
 
 class Tuning(Section):

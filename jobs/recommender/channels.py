@@ -103,7 +103,7 @@ def candidates(
     """The merged candidates of a block of users; without a blend each channel has an equal share."""
     blend = blend or Blend.equal(settings.blended)
     wanted = {name: max(settings.per_channel, quota) for name, quota in blend.quotas.items()}
-    blend = blend.beside(settings.cold_candidates)
-    wanted["cold_start"] = settings.cold_candidates
+    blend = blend.beside(settings.cold_places)
+    wanted["cold_start"] = settings.cold_places
     proposals = channels.propose(users, wanted, seen(history, users, settings))
     return merge(proposals, len(history.item_ids), settings.candidates, blend)

@@ -41,10 +41,23 @@ VECTORS = [
     for name, values in {"a": [1, 0], "b": [0, 1], "c": [1, 1], "cold": [2, 1]}.items()
 ]
 
+# Nothing was learnt but how alike the texts of items are.
+ALIGNED = [
+    {"item_id": name, "shown": [0.0], "wanted": [0.0], "model_id": "m"} for name in ["a", "b", "c", "cold"]
+]
+ALIGNMENT = {
+    "model_id": "m",
+    "far": 0.0,
+    "near": 1.0,
+    "blocks": ["text"],
+    "block_weights": [10.0],
+    "equal_events": 1.0,
+}
+
 
 def as_set(settings, parameters=(), quotas=(), weights=()):
     """A row of tunings: equal shares but for what is given."""
-    blend = Blend.equal(settings.recall.candidates)
+    blend = Blend.equal(settings.recall.blended)
     return {
         "tuned_ds": DS,
         "parameters": json.dumps(dict(parameters)),
@@ -55,10 +68,12 @@ def as_set(settings, parameters=(), quotas=(), weights=()):
 
 @pytest.fixture
 def settings(make_settings, publish):
-    def prepare(events=EVENTS, vectors=VECTORS, synthetic=(), tuning=None, **overrides):
+    def prepare(events=EVENTS, vectors=VECTORS, synthetic=(), tuning=None, alignment=ALIGNMENT, **overrides):
         settings = make_settings(RECALL__FACTORS="4", **overrides)
         publish(settings, "ingest", DS, {"interactions": events, "items": ITEMS})
         publish(settings, "embed", DS, {"item_embeddings": vectors})
+        publish(settings, "profile_items", DS, {"item_profiles": []})
+        publish(settings, "align_embeddings", DS, {"aligned_items": ALIGNED, "alignments": [alignment]})
         publish(settings, "simulate_cold_start", DS, {"synthetic_interactions": synthetic})
         publish(settings, "tune", DS, {"tunings": [tuning or as_set(settings)]})
         return settings
@@ -100,7 +115,7 @@ def test_candidates_keep_their_channels_and_their_time(settings):
         for r in published(prepared, "candidates").to_pylist()
         if (r["user_id"], r["item_id"]) == ("ann", "cold")
     ]
-    assert row["channels"] == ["content"]
+    assert row["channels"] == ["content", "cold_start"]
     assert row["content_rank"] == 2
     assert row["content_score"] == pytest.approx((2 + 1) / 5**0.5 / 3, abs=1e-6)
     assert row["als_rank"] is None
@@ -151,6 +166,22 @@ def test_vectors_of_two_models_are_refused(settings):
     mixed = [*VECTORS[:3], VECTORS[3] | {"model_id": "n"}]
     with pytest.raises(NightmillError, match=r"several models cannot be compared \(m, n\)"):
         execute(JOB, DS, settings(vectors=mixed))
+
+
+def test_a_cold_item_has_a_place_of_its_own_behind_all_others(settings):
+    prepared = settings(RECALL__CANDIDATES="4", RECALL__COLD_CANDIDATES="1", COLD_START__MAX_EVENTS="0")
+    execute(JOB, DS, prepared)
+    of_ann = [r for r in published(prepared, "candidates").to_pylist() if r["user_id"] == "ann"]
+    (cold,) = [row for row in of_ann if row["item_id"] == "cold"]
+    assert "cold_start" in cold["channels"] and cold["cold_start_rank"] == 1
+    assert all(row["cold_start_rank"] is None for row in of_ann if row["item_id"] != "cold")
+
+
+def test_vectors_that_were_aligned_from_another_model_are_refused(settings):
+    with pytest.raises(
+        NightmillError, match=r"from vectors of old, item_embeddings from m.*align_embeddings"
+    ):
+        execute(JOB, DS, settings(alignment=ALIGNMENT | {"model_id": "old"}))
 
 
 def test_a_tuning_sets_parameters_quotas_and_weights(settings):

@@ -213,13 +213,15 @@ def test_where_users_take_things_again_seen_items_stay(settings):
     assert lists(prepared)["ann"] == ["a", "c"]
 
 
-def test_the_last_place_goes_to_a_cold_item_that_was_proposed_by_its_text(settings):
+def test_the_last_place_goes_to_a_cold_item_that_was_proposed_as_one(settings):
     cold = [{"item_id": name, "item_cold": name in "cd"} for name in "abcd"]
-    candidates = [*CANDIDATES[:2], candidate("ann", "c", 3, 0.4, content_score=0.8)]
-    prepared = settings(FALLBACK, candidates, features=cold, RECOMMEND__EXPLORE_SHARE="0.5")
+    candidates = [*CANDIDATES[:2], candidate("ann", "c", 3, 0.4, cold_start_score=-0.2)]
+    prepared = settings(
+        FALLBACK, candidates, features=cold, RECOMMEND__EXPLORE_SHARE="0.5", RECOMMEND__EXPLORE_CAP="0.5"
+    )
     execute(JOB, DS, prepared)
     of_ann = [(row["item_id"], row["explored"]) for row in rows(prepared) if row["user_id"] == "ann"]
-    # d is cold too, and nothing speaks for its text
+    # d is cold too, and nothing speaks for it as a cold item
     assert of_ann == [("b", False), ("c", True)]
 
 
@@ -255,7 +257,7 @@ def test_one_user_one_item_one_event(settings):
 def test_all_items_cold_and_every_feature_constant(settings):
     cold = [{"item_id": name, "item_cold": True} for name in "abcd"]
     candidates = [
-        candidate(user, item, 1, 0.5, content_score=0.5) for user in ("ann", "bob") for item in "cd"
+        candidate(user, item, 1, 0.5, cold_start_score=-0.5) for user in ("ann", "bob") for item in "cd"
     ]
     prepared = settings(trained(), candidates, features=cold, RECOMMEND__EXPLORE_SHARE="1.0")
     execute(JOB, DS, prepared)

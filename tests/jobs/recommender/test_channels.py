@@ -106,4 +106,4 @@ def test_a_channel_with_nothing_to_say_has_no_places():
     users = past.active(30)
     found = fitted.propose(users, dict.fromkeys(CHANNELS, 4), past.seen(users))
     empty = {name for name, proposals in found.items() if not proposals.items.shape[1]}
-    assert empty == {"item_knn", "trending_category", "content", "repeat"}
+    assert empty == {"item_knn", "trending_category", "content", "repeat", "cold_start"}

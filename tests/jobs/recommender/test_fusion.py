@@ -47,7 +47,7 @@ def test_rows_keep_which_channel_proposed_at_which_rank_and_score():
     found = {
         "als": proposals([[1]], [[0.9]]),
         "trending": proposals([[0, 1]], [[7.0, 5.0]]),
-    } | dict.fromkeys(("item_knn", "trending_category", "content", "repeat"), proposals([[-1]]))
+    } | dict.fromkeys(("item_knn", "trending_category", "content", "repeat", "cold_start"), proposals([[-1]]))
     users = np.array([1], dtype=np.int32)
     absent = {f"{n}_{m}": None for n in set(CHANNELS) - {"als", "trending"} for m in ("rank", "score")}
     rows = fusion.as_rows(fusion.merge(found, 2, 9), users, pa.array(["ann", "bob"]), pa.array(["i", "j"]))

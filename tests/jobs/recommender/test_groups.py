@@ -12,7 +12,7 @@ def test_every_feature_is_of_one_known_group():
 
 def test_what_a_model_made_is_of_a_generated_group():
     made = {name for name in FEATURES if name.startswith("llm_") or name.endswith("_profile_present")}
-    made |= {"content_rank", "content_score"}
+    made |= {f"{channel}_{what}" for channel in ("content", "cold_start") for what in ("rank", "score")}
     assert made == set(features_of(GENERATED))
 
 
@@ -23,8 +23,9 @@ def test_features_keep_the_order_of_the_contracts_whatever_the_order_of_the_grou
 
 
 def test_channels_are_those_whose_ranks_are_features():
-    assert "content" in channels_of(FEATURES)
-    assert channels_of(features_of(GIVEN)) == tuple(c for c in channels_of(FEATURES) if c != "content")
+    generated = {"content", "cold_start"}
+    assert generated <= set(channels_of(FEATURES))
+    assert channels_of(features_of(GIVEN)) == tuple(c for c in channels_of(FEATURES) if c not in generated)
     assert channels_of(["als_score"]) == ()
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.recommender import trending
-from jobs.recommender.lists import Lists, best, explore, fill
+from jobs.recommender.lists import Lists, best, beyond, explore, fill
 
 NAN = np.nan
 
@@ -104,3 +104,16 @@ def test_exploring_never_shortens_a_list_nor_repeats_an_item(rows, top, share):
     assert after.explored.sum() <= 3 * int(top * share)
     safe = before.where(before.ranks <= top - int(top * share))
     assert set(shown(safe)) <= set(shown(after))
+
+
+def test_of_scored_pairs_those_beyond_the_most_of_a_user_are_found():
+    users, items = np.array([0, 0, 0, 0, 1]), np.array([4, 3, 2, 1, 4])
+    scores = np.array([0.9, 0.5, NAN, 0.5, 0.1])
+    assert beyond(users, items, scores, 2).tolist() == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]  # a tie goes by item
+    assert beyond(users, items, scores, 0).tolist() == [True, True, False, True, True]

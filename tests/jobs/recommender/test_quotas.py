@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from feature_store.tables import CHANNELS
+from feature_store.tables import BLENDED
 from jobs.recommender.quotas import Blend, Proposed, learn_quotas, learn_weights
 
 
 def ranks(**by_channel):
     """Rows of items taken: where each channel ranked them, 0 for channels that are not named."""
     nothing = [0] * max(map(len, by_channel.values()))
-    return np.array([by_channel.get(name, nothing) for name in CHANNELS]).T
+    return np.array([by_channel.get(name, nothing) for name in BLENDED]).T
 
 
 def test_equal_shares_by_default():
@@ -25,9 +25,9 @@ def test_half_of_the_places_are_shared_and_each_block_goes_to_the_channel_that_a
     taken = ranks(als=[1, 9, 35, 0], item_knn=[2, 0, 0, 12])
     worth = np.full(4, 0.25)
     # Five each; then als's next ten add the item at 9, and item_knn's the one at 12.
-    assert learn_quotas(taken, worth, 20) == dict.fromkeys(CHANNELS, 0) | {"als": 15, "item_knn": 5}
+    assert learn_quotas(taken, worth, 20) == dict.fromkeys(BLENDED, 0) | {"als": 15, "item_knn": 5}
     # Ten each, the block with the item at 12, and one that adds nothing: to the channel with fewer places.
-    assert learn_quotas(taken, worth, 40) == dict.fromkeys(CHANNELS, 0) | {"als": 20, "item_knn": 20}
+    assert learn_quotas(taken, worth, 40) == dict.fromkeys(BLENDED, 0) | {"als": 20, "item_knn": 20}
 
 
 def test_an_item_is_worth_more_to_a_user_who_took_few():
@@ -38,17 +38,17 @@ def test_an_item_is_worth_more_to_a_user_who_took_few():
 
 def test_a_channel_that_found_nothing_has_no_place():
     quotas = learn_quotas(ranks(content=[7, 60]), np.full(2, 0.5), 60)
-    assert quotas == dict.fromkeys(CHANNELS, 0) | {"content": 60}
+    assert quotas == dict.fromkeys(BLENDED, 0) | {"content": 60}
 
 
 @settings(deadline=None)
 @given(
-    arrays(np.int64, st.tuples(st.integers(0, 8), st.just(len(CHANNELS))), elements=st.integers(0, 200)),
+    arrays(np.int64, st.tuples(st.integers(0, 8), st.just(len(BLENDED))), elements=st.integers(0, 200)),
     st.integers(1, 210),
 )
 def test_quotas_add_up_to_the_candidates(taken, places):
     quotas = learn_quotas(taken, np.ones(len(taken)), places)
-    assert list(quotas) == list(CHANNELS)
+    assert list(quotas) == list(BLENDED)
     assert sum(quotas.values()) == places
     assert min(quotas.values()) >= 0
 
@@ -75,7 +75,7 @@ def test_weights_follow_the_channel_that_knows():
     weights = learn_weights(found)
     assert weights[0] * 0.75 > weights[2]
     assert weights.min() >= 0.5
-    assert weights.sum() == pytest.approx(len(CHANNELS))
+    assert weights.sum() == pytest.approx(len(BLENDED))
     assert found.ndcg(weights).tolist() == [1] * 8
 
 

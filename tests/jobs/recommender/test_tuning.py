@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from feature_store.contract import TIME
 from feature_store.settings import load_settings
-from feature_store.tables import CHANNELS
+from feature_store.tables import BLENDED
 from jobs.recommender import blending, content, metrics, tuning, windows
 from jobs.recommender.channels import Tables
 from jobs.recommender.proposals import Proposals
@@ -159,7 +159,7 @@ def test_a_row_is_applied_over_the_settings():
 
 def test_the_merged_list_is_judged_as_fit_recall_would_write_it(found):
     trial = blending.propose(found, tables(), RECALL)
-    quality = trial.quality(Blend.equal(RECALL.candidates))
+    quality = trial.quality(Blend.equal(RECALL.blended))
     assert len(quality.ndcg) == sum(len(window.users) for window in found)
     assert quality.recall.min() >= 0
     assert quality.recall.max() <= 1
@@ -169,8 +169,8 @@ def test_the_merged_list_is_judged_as_fit_recall_would_write_it(found):
 
 def test_what_is_learnt_is_no_worse_and_quotas_fill_the_list(found):
     trial = blending.propose(found, tables(), RECALL)
-    blend, usual = blending.learn(trial), Blend.equal(RECALL.candidates)
-    assert list(blend.quotas) == list(blend.weights) == list(CHANNELS)
+    blend, usual = blending.learn(trial), Blend.equal(RECALL.blended)
+    assert list(blend.quotas) == list(blend.weights) == list(BLENDED)
     assert sum(blend.quotas.values()) in (12, sum(usual.quotas.values()))
     assert trial.quality(blend).ndcg.mean() >= trial.quality(usual).ndcg.mean()
     assert blend == blending.learn(trial)
