@@ -25,13 +25,13 @@ _USERS = 4096
 
 def run(night: Night) -> None:
     """Fit the channels on everything before as_of and stage factors and candidates."""
-    items = night.read("items", item_words.ITEM_COLUMNS)
+    items = night.read("items", ["item_id", "categories"])
     history = encode(night.read("interactions", COLUMNS), items["item_id"], night.as_of)
     tables = channels.Tables(
         items,
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]),
         night.read("synthetic_interactions", ["user_id", "item_id", "confidence"]),
-        _cold(night, items),
+        cold_tables(night),
     )
     (row,) = night.read("tunings").to_pylist()
     settings, blend = tuning.applied(row, night.settings.recall)
@@ -40,10 +40,11 @@ def run(night: Night) -> None:
     night.write("candidates", stamped(_candidates(night, fitted, history, settings, blend), history.newest))
 
 
-def _cold(night: Night, items: pa.Table) -> ColdTables:
+def cold_tables(night: Night) -> ColdTables:
+    """What the channel cold_start is made of tonight."""
     (alignment,) = night.read("alignments").to_pylist()
     return ColdTables(
-        items,
+        night.read("items", item_words.ITEM_COLUMNS),
         night.read("item_profiles", item_words.PROFILE_COLUMNS),
         night.read("aligned_items", ["item_id", "shown", "wanted", "model_id"]),
         alignment,

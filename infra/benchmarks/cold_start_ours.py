@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from feature_store.sections import Recall
-from infra.benchmarks.cold_start_known import Known
+from infra.benchmarks.cold_start_known import Known, run_job
 from infra.benchmarks.cold_start_references import Scorer, Scores, largest
-from jobs.recommender import als, content
+from jobs import align_embeddings
+from jobs.fit_recall import cold_tables
+from jobs.recommender import als, cold_start, content
 from jobs.recommender.fusion import K as FUSION
 from jobs.recommender.history import Codes
 
@@ -25,8 +27,12 @@ def filtered(known: Known, recall: Recall) -> Scorer:
 
 
 def aligned(known: Known, recall: Recall) -> Scorer:
-    """The channel `cold_start`."""
-    return filtered(known, recall)
+    """The channel `cold_start`, of what `align_embeddings` learnt from what is known."""
+    night = known.night
+    run_job(align_embeddings.JOB, night)
+    embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
+    channel = cold_start.fit(known.history, embeddings, cold_tables(night))
+    return lambda users: channel.scores(users, known.cold).astype(np.float64)
 
 
 def judged(known: Known, synthetic: pa.Table, recall: Recall) -> Scorer:

@@ -141,8 +141,9 @@ def _vectors(rows: pa.Table, ids: pa.Array) -> tuple[Floats, Floats]:
     found = []
     for name in ("shown", "wanted"):
         flat = rows[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        matrix = np.zeros((len(ids), len(flat) // max(len(rows), 1)), dtype=np.float32)
-        matrix[at[at >= 0]] = flat.reshape(len(rows), -1)[at >= 0]
+        width = len(flat) // max(len(rows), 1)
+        matrix = np.zeros((len(ids), width), dtype=np.float32)
+        matrix[at[at >= 0]] = flat.reshape(len(rows), width)[at >= 0]
         found.append(matrix)
     return found[0], found[1]
 

@@ -173,7 +173,8 @@ def test_a_cold_item_has_a_place_of_its_own_behind_all_others(settings):
     execute(JOB, DS, prepared)
     of_ann = [r for r in published(prepared, "candidates").to_pylist() if r["user_id"] == "ann"]
     (cold,) = [row for row in of_ann if row["item_id"] == "cold"]
-    assert "cold_start" in cold["channels"] and cold["cold_start_rank"] == 1
+    assert "cold_start" in cold["channels"]
+    assert cold["cold_start_rank"] == 1
     assert all(row["cold_start_rank"] is None for row in of_ann if row["item_id"] != "cold")
 
 

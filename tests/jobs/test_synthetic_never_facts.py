@@ -124,17 +124,21 @@ def recall(make_settings, publish, tmp_path):
             | {"event_type": "event", "weight": 1.0}
             for user, item, days in EVENTS
         ]
-        items = [{"item_id": item, "categories": ["all"]} for item in VECTORS]
+        items = [{"item_id": item, "categories": ["all"], "attributes": "{}"} for item in VECTORS]
         vectors = [{"item_id": item, "embedding": v, "model_id": "m"} for item, v in VECTORS.items()]
         told = [
             {"user_id": user, "item_id": item, "other_item_id": "c", "confidence": confidence}
             for user, item in (TOLD if confidence is not None else [])
         ]
-        blend = Blend.equal(settings.recall.candidates)
+        blend = Blend.equal(settings.recall.blended)
         tuning = {"tuned_ds": DS, "parameters": "{}"}
         tuning |= {"quotas": json.dumps(dict(blend.quotas)), "weights": json.dumps(dict(blend.weights))}
         publish(settings, "ingest", DS, {"interactions": events, "items": items})
         publish(settings, "embed", DS, {"item_embeddings": vectors})
+        publish(settings, "profile_items", DS, {"item_profiles": []})
+        alignment = {"model_id": vectors[0]["model_id"], "far": 0.0, "near": 1.0, "equal_events": 1.0}
+        alignment |= {"blocks": ["text"], "block_weights": [10.0]}
+        publish(settings, "align_embeddings", DS, {"aligned_items": [], "alignments": [alignment]})
         publish(settings, "simulate_cold_start", DS, {"synthetic_interactions": told})
         publish(settings, "tune", DS, {"tunings": [tuning]})
         execute(fit_recall.JOB, DS, settings)

@@ -77,7 +77,8 @@ def test_the_same_whether_it_was_cut_short_or_not(shop, tmp_path):
     checkpoint = Checkpoint(tmp_path / "part", seconds=0)
     found = align(*shop, SETTINGS, Run(checkpoint, lambda said: None))
     assert checkpoint.resumed >= 2
-    assert np.array_equal(found.wanted, whole.wanted) and np.array_equal(found.shown, whole.shown)
+    assert np.array_equal(found.wanted, whole.wanted)
+    assert np.array_equal(found.shown, whole.shown)
     assert (found.mixture, found.recalls, found.passes) == (whole.mixture, whole.recalls, whole.passes)
 
 
@@ -104,7 +105,8 @@ def test_a_catalogue_that_is_all_cold_breaks_nothing(history, run, events):
     found = align(
         history(events, ["a", "b"]), ItemWords(np.eye(2, dtype=np.float32), none, none, none), SETTINGS, run
     )
-    assert found.wanted.shape == (2, 8) and np.isfinite(found.wanted).all()
+    assert found.wanted.shape == (2, 8)
+    assert np.isfinite(found.wanted).all()
 
 
 def test_the_more_an_items_takers_tell_the_fewer_are_needed(shop, run):

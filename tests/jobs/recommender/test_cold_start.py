@@ -81,7 +81,7 @@ def test_attention_adds_up_what_the_user_took():
 
 
 def test_the_towers_product_counts_as_the_mixture_says():
-    channel, history = fitted(far=2.0, near=0.0)
+    channel, _ = fitted(far=2.0, near=0.0)
     users = np.array([0], dtype=np.int32)
     assert channel.scores(users, np.array([2, 3], dtype=np.int32))[0].tolist() == pytest.approx([1.2, 2.0])
 

@@ -98,4 +98,5 @@ def test_items_without_words_or_text_break_nothing(width):
     taken = ones([[1, 1, 0], [1, 1, 1]])
     assert np.isfinite(towers.learn(taken, learners(taken), 0))
     shown, wanted = towers.vectors(np.ones(3, dtype=bool))
-    assert np.isfinite(shown).all() and not wanted.any()
+    assert np.isfinite(shown).all()
+    assert not wanted.any()
