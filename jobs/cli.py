@@ -41,7 +41,7 @@ CHAIN = (
 # infra/benchmarks/<name>.py
 BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend", "cold-start")
 JUDGES = ("none", "oracle", "model")
-RANKINGS = ("cold-items", "all-items")
+COLD_START_PARTS = ("cold-items", "all-items", "aligning")
 
 
 def load_job(name: str) -> Job:
@@ -143,9 +143,7 @@ def build_parser() -> Parser:
     )
     bench.add_argument("--seeds", type=parse_count, metavar="N", help="cold-start: draws of held-out items")
     bench.add_argument("--judge", choices=JUDGES, help="cold-start: who answers the A/B questions")
-    bench.add_argument(
-        "--only", choices=RANKINGS, help="cold-start: among which items the cold ones are ranked"
-    )
+    bench.add_argument("--only", choices=COLD_START_PARTS, help="cold-start: one part of the benchmark")
     commands.add_parser("stop", help="stop the model server this data root has running")
     return parser
 

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 
 from feature_store.sections import Settings
 from feature_store.settings import load_settings
-from infra.benchmarks import cold_start_all
+from infra.benchmarks import cold_start_all, cold_start_speed
 from infra.benchmarks.cold_start_judge import Judge, asked_half
 from infra.benchmarks.cold_start_known import keep_vectors
 from infra.benchmarks.cold_start_references import recall_of
@@ -37,8 +37,7 @@ OPTIONS = ("data", "sets", "seeds", "judge", "only")
 SEEDS, SEEDS_OF_NIGHTS = 5, 1
 
 
-Ranking = Literal["cold-items", "all-items"]
-RANKINGS: tuple[Ranking, ...] = ("cold-items", "all-items")
+Part = Literal["cold-items", "all-items", "aligning"]
 
 
 @dataclass(frozen=True)
@@ -56,26 +55,30 @@ def run(
     sets: str = "",
     seeds: int = 0,
     judge: Judge = "oracle",
-    only: Ranking | None = None,
+    only: Part | None = None,
 ) -> list[Row]:
     """Every measure of every set.
 
     data, sets: as `nightmill bench quality` has them. seeds: how many draws of held-out items, from 42 on; 0:
-    SEEDS and SEEDS_OF_NIGHTS. judge: who answers the A/B questions (cold_start_judge.py). only: one ranking.
+    SEEDS and SEEDS_OF_NIGHTS. judge: who answers the A/B questions (cold_start_judge.py). only: one part of
+    the benchmark: a ranking, or the time that aligning takes.
     """
     found: list[Row] = []
-    chosen = choose(data, sets, folder_of(settings.data_root, "sources"))
-    for ranking in (only,) if only else RANKINGS:
-        for one in chosen:
-            root = settings.data_root / one.name
-            if ranking == "cold-items":
-                measured = measure(one, root, Asked(seeds or SEEDS, judge), say)
-            else:
-                drawn = range(FIRST_SEED, FIRST_SEED + (seeds or SEEDS_OF_NIGHTS))
-                measured = cold_start_all.measure(one, root, drawn, say)
-            # Said as soon as it is known: a later set may fail, and takes minutes.
-            say(f"{one.name}:\n{render(measured, {}, 'table')}")
-            found += measured
+    chosen = [] if only == "aligning" else choose(data, sets, folder_of(settings.data_root, "sources"))
+    among_all = range(FIRST_SEED, FIRST_SEED + (seeds or SEEDS_OF_NIGHTS))
+
+    def told(name: str, measured: list[Row]) -> None:
+        # Said as soon as it is known: what comes later may fail, and takes minutes.
+        say(f"{name}:\n{render(measured, {}, 'table')}")
+        found.extend(measured)
+
+    for one in chosen if only != "all-items" else ():
+        asked = Asked(seeds or SEEDS, judge)
+        told(one.name, measure(one, settings.data_root / one.name, asked, say))
+    if only in (None, "aligning"):
+        told("aligning", cold_start_speed.measure(settings, say))
+    for one in chosen if only != "cold-items" else ():
+        told(one.name, cold_start_all.measure(one, settings.data_root / one.name, among_all, say))
     return found
 
 

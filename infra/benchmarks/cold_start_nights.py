@@ -18,9 +18,10 @@ TOP = 20
 
 
 def without(settings: Settings) -> Settings:
-    """The same settings without the exploration share."""
+    """The same settings without places for the channel cold_start among the candidates, or on the lists."""
+    recall = settings.recall.model_copy(update={"cold_candidates": 0})
     recommend = settings.recommend.model_copy(update={"explore_share": 0.0})
-    return settings.model_copy(update={"recommend": recommend})
+    return settings.model_copy(update={"recall": recall, "recommend": recommend})
 
 
 def run(nights: list[date], folder: Path) -> dict[str, Any]:

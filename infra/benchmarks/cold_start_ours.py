@@ -1,20 +1,22 @@
 """Our side of `nightmill bench cold-start`: the product's own channels, each part alone and together.
 
-filter: text similarity alone. alignment: the channel `cold_start` over aligned vectors. judgement: ALS with
-the synthetic interactions in it. Parts are put together as recall merges its channels (`fusion`).
+filter: text similarity alone. alignment: the channel `cold_start`, made of towers and likeness. judgement:
+ALS with the synthetic interactions in it. Parts are put together as recall merges its channels (`fusion`).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from feature_store.sections import Recall
 from infra.benchmarks.cold_start_known import Known, run_job
-from infra.benchmarks.cold_start_references import Scorer, Scores, largest
+from infra.benchmarks.cold_start_references import Scorer, Scores, all_of, largest
 from jobs import align_embeddings
 from jobs.fit_recall import cold_tables
-from jobs.recommender import als, cold_start, content
+from jobs.recommender import als, cold_start, content, item_words
+from jobs.recommender.cold_start import ColdStart
 from jobs.recommender.fusion import K as FUSION
 from jobs.recommender.history import Codes
 
@@ -26,12 +28,30 @@ def filtered(known: Known, recall: Recall) -> Scorer:
     return largest(lambda user: recent[user][recent[user] >= 0], cosines)
 
 
-def aligned(known: Known, recall: Recall) -> Scorer:
+def aligned(known: Known) -> ColdStart:
     """The channel `cold_start`, of what `align_embeddings` learnt from what is known."""
     night = known.night
     run_job(align_embeddings.JOB, night)
     embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
-    channel = cold_start.fit(known.history, embeddings, cold_tables(night))
+    return cold_start.fit(known.history, embeddings, cold_tables(night))
+
+
+def parts(known: Known, channel: ColdStart) -> dict[str, Scorer]:
+    """The channel, and each of its two parts alone."""
+    mixture = channel.mixture
+    towers, likeness = replace(mixture, near=0.0), replace(mixture, far=0.0)
+    alone = {"towers": towers, "likeness": likeness, "alignment": mixture}
+    return {name: _scorer(known, replace(channel, mixture=only)) for name, only in alone.items()}
+
+
+def same_signs(known: Known, channel: ColdStart) -> Scorer:
+    """Top-3 by the plain mean of the cosines of every sign that the channel reads: nothing is learnt."""
+    everything = np.arange(len(known.history.item_ids), dtype=np.int32)
+    cosines = [channel.words.cosines(name, everything, known.cold) for name in item_words.NAMES]
+    return largest(all_of(known), np.mean(cosines, axis=0))
+
+
+def _scorer(known: Known, channel: ColdStart) -> Scorer:
     return lambda users: channel.scores(users, known.cold).astype(np.float64)
 
 

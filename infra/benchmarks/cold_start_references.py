@@ -54,13 +54,13 @@ def mean(known: Known, recall: Recall) -> Scorer:
 
 def top3(known: Known, recall: Recall) -> Scorer:
     """Mean of the three largest cosines to what the user took."""
-    return largest(_all_of(known), known.vectors.matrix @ known.vectors.matrix[known.cold].T)
+    return largest(all_of(known), known.vectors.matrix @ known.vectors.matrix[known.cold].T)
 
 
 def tfidf(known: Known, recall: Recall) -> Scorer:
     """As `top3`, with TF-IDF of the same texts in place of embeddings."""
     vectors = tfidf_vectors(list(known.texts))
-    return largest(_all_of(known), (vectors @ vectors[known.cold].T).toarray())
+    return largest(all_of(known), (vectors @ vectors[known.cold].T).toarray())
 
 
 def ridge(known: Known, recall: Recall, factors: int, penalty: float) -> Scorer:
@@ -167,7 +167,7 @@ def largest(items: Callable[[int], Codes], cosines: NDArray[np.floating]) -> Sco
     return score
 
 
-def _all_of(known: Known) -> Callable[[int], Codes]:
+def all_of(known: Known) -> Callable[[int], Codes]:
     """Everything a user took."""
     taken = known.history.taken
     return lambda user: taken.indices[taken.indptr[user] : taken.indptr[user + 1]]

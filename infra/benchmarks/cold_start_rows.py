@@ -12,6 +12,7 @@ from jobs.recommender.metrics import Interval, PerUser
 
 UNIT = f"Recall@{K}"
 OURS = "alignment"  # the arm that the product ranks with
+ALONE = ("filter", "towers", "likeness")  # parts, each by itself
 RESAMPLES = 1000
 
 
@@ -70,7 +71,8 @@ def rows(name: str, results: Sequence[Result], held: int, judge: str) -> list[Ro
 def _parts(name: str, results: Sequence[Result], judge: str) -> list[Row]:
     """Each part beside what it is without."""
     found = [
-        Row(f"cold_recall20_filter/{name}", _mean(results, "filter"), None, UNIT),
+        _row(f"cold_recall20_vs_same_signs/{name}", results, OURS, "same_signs"),
+        *(Row(f"cold_recall20_{arm}/{name}", _mean(results, arm), None, UNIT) for arm in ALONE),
         _row(f"cold_recall20_alignment/{name}", results, "alignment", "filter"),
     ]
     if judge == "none":

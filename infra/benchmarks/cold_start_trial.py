@@ -55,14 +55,15 @@ def run(folder: Path, root: Path, judge: Judge) -> dict[str, Any]:
 
 
 def _ours(one: Known, recall: Recall, synthetic: Any) -> dict[str, Scorer]:
-    filtered, aligned = ours.filtered(one, recall), ours.aligned(one, recall)
-    found = {"filter": filtered, "alignment": aligned}
+    channel = ours.aligned(one)
+    found = {"filter": ours.filtered(one, recall), "same_signs": ours.same_signs(one, channel)}
+    found |= ours.parts(one, channel)
     if synthetic is not None:
         judged = ours.judged(one, synthetic, recall)
         found |= {
             "judgement_alone": judged,
-            "judgement": ours.fused([filtered, judged]),
-            "all": ours.fused([aligned, judged]),
+            "judgement": ours.fused([found["filter"], judged]),
+            "all": ours.fused([found["alignment"], judged]),
         }
     return found
 

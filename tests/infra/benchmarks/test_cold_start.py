@@ -49,6 +49,7 @@ def one(tmp_path):
 def here(monkeypatch, tmp_path):
     """Trials run in this process, with vectors by hand."""
     monkeypatch.setenv("NIGHTMILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NIGHTMILL_ALIGNMENT__PASSES", "3")
     monkeypatch.setattr(embedder, "open_embedder", ByKind)
     monkeypatch.setattr(ByKind, "texts", 0)
     monkeypatch.setattr(embed, "resolve_model", lambda *_: ResolvedModel("mini", "mini", "1"))

@@ -105,7 +105,9 @@ def test_both_arms_by_hand(tmp_path):
 def test_without_is_told_apart_by_what_finds_cold_items_alone():
     settings = load_settings()
     assert settings.recommend.explore_share > 0
+    assert settings.recall.cold_candidates > 0
     assert without(settings).recommend.explore_share == 0
+    assert without(settings).recall.cold_candidates == 0
     assert without(settings).ranker == settings.ranker
 
 

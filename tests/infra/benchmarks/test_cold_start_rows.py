@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from infra.benchmarks.cold_start_references import REFERENCES
-from infra.benchmarks.cold_start_rows import Result, clustered, rows
+from infra.benchmarks.cold_start_rows import ALONE, Result, clustered, rows
 
 
 def result(alignment, every=0.1, asked=(False, False), **others):
     """Two users; every arm that is not named has `every` for both."""
-    arms = dict.fromkeys((*REFERENCES, "filter", "judgement_alone", "judgement", "all"), (every, every))
+    names = (*REFERENCES, *ALONE, "same_signs", "judgement_alone", "judgement", "all")
+    arms = dict.fromkeys(names, (every, every))
     recalls = {name: np.array(values) for name, values in (arms | {"alignment": alignment} | others).items()}
     return Result(recalls, np.array(asked), requests=40, kept=10, tokens=200_000)
 
