@@ -86,6 +86,7 @@ def write(root: Path, scale: Scale) -> None:
         own = _each(words.take(pa.array(made.topics[start:end])), 1)
         flat = _each(pa.array(matrix[start:end].ravel()), _WIDTH)
         given = {"categories": own, "llm_tags": own, "embedding": flat}
+        given["attributes"] = pa.repeat("{}", end - start)
         return {"item_id": names[1].slice(start, end - start), **given}
 
     for table in TABLES:
