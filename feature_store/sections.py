@@ -377,6 +377,7 @@ class ColdStart(Section):
 class Alignment(Section):
     """How towers are learnt that align what is known of items with what users take."""
 
+    item_numbers: bool
     dimensions: int = Field(ge=1)
     passes: int = Field(ge=1)
     patience: int = Field(ge=1)

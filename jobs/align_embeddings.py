@@ -34,8 +34,8 @@ def run(night: Night) -> None:
         night.read("item_embeddings", ["item_id", "embedding", "model_id"]), "item_id", history.item_ids
     )
     profiles = night.read("item_profiles", item_words.PROFILE_COLUMNS)
-    words = item_words.item_words(items, profiles, vectors, history.item_ids)
     settings = night.settings.alignment
+    words = item_words.item_words(items, profiles, vectors, history.item_ids, settings.item_numbers)
     checkpoint = Checkpoint(_folder(night.store, night.ds) / _key(night))
     # Twice as many passes as there may be: once without the held-out items, once with all.
     with night.progress(2 * settings.passes, "align_embeddings", "pass") as progress:

@@ -1,6 +1,6 @@
-"""similar-items: what stands near an item, by who took it (als factors) and by its text (embeddings).
+"""similar-items: what stands near an item, by who took it, by its text, and by whom it is for.
 
-For a person who wants to see what the vectors of a night mean.
+For a person who wants to see what the vectors of a night mean: als factors, text vectors, aligned vectors.
 """
 
 import difflib
@@ -15,10 +15,11 @@ from feature_store.partitions import Store, read
 from feature_store.tables import TABLES
 from jobs.night_accounts import aligned as as_table
 
-HEADINGS = ("rank", "item", "title", "score", "taken alike", "text alike")
+HEADINGS = ("rank", "item", "title", "score", "taken alike", "text alike", "wanted alike")
 # Cosines that agree to so many decimals are a tie, and go by item.
 _DECIMALS = 6
 _NAMED = 3
+_SPACES = (("item_factors", "factors"), ("item_embeddings", "embedding"), ("aligned_items", "wanted"))
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ class Neighbour:
     score: float
     taken: float | None
     text: float | None
+    wanted: float | None
 
 
 def similar_items(store: Store, ds: date, item_id: str, top: int) -> str:
     """The `top` nearest items as a table for people."""
     found = neighbours(store, ds, item_id, top)
     rows = [
-        (f"{rank}", n.item_id, n.title[:60], f"{n.score:.3f}", _said(n.taken), _said(n.text))
+        (f"{rank}", n.item_id, n.title[:60], f"{n.score:.3f}", _said(n.taken), _said(n.text), _said(n.wanted))
         for rank, n in enumerate(found, 1)
     ]
     return as_table(HEADINGS, rows, left=3)
@@ -45,23 +47,21 @@ def similar_items(store: Store, ds: date, item_id: str, top: int) -> str:
 def neighbours(store: Store, ds: date, item_id: str, top: int) -> list[Neighbour]:
     """The `top` items with the largest mean cosine, best first, ties by item.
 
-    NightmillError where the night is not published, the item is unknown, or has neither vector.
+    NightmillError where the night is not published, the item is unknown, or has no vector.
     """
     titles = _titles(store, ds, item_id)
     spaces = [
-        _cosines(_rows(store, table, ds, ["item_id", column]), column, item_id)
-        for table, column in (("item_factors", "factors"), ("item_embeddings", "embedding"))
+        _cosines(_rows(store, table, ds, ["item_id", column]), column, item_id) for table, column in _SPACES
     ]
     if not any(spaces):
         raise NightmillError(
             f"{item_id} has neither factors nor a text vector on {ds}: nobody took it, and it has no text"
         )
-    taken, text = spaces
     found = []
-    for other in (taken.keys() | text.keys()) & titles.keys() - {item_id}:
+    for other in set().union(*spaces) & titles.keys() - {item_id}:
         cosines = [space[other] for space in spaces if other in space]
         score = round(sum(cosines) / len(cosines), _DECIMALS)
-        found.append(Neighbour(other, titles[other], score, taken.get(other), text.get(other)))
+        found.append(Neighbour(other, titles[other], score, *(space.get(other) for space in spaces)))
     return sorted(found, key=lambda n: (-n.score, n.item_id))[:top]
 
 

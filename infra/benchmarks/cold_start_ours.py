@@ -5,6 +5,7 @@ ALS with the synthetic interactions in it. Parts are put together as recall merg
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -28,9 +29,14 @@ def filtered(known: Known, recall: Recall) -> Scorer:
     return largest(lambda user: recent[user][recent[user] >= 0], cosines)
 
 
-def aligned(known: Known) -> ColdStart:
-    """The channel `cold_start`, of what `align_embeddings` learnt from what is known."""
-    night = known.night
+def aligned(known: Known, numbers: bool = True) -> ColdStart:
+    """The channel `cold_start`, of what `align_embeddings` learnt from what is known.
+
+    numbers: whether item ids may say anything.
+    """
+    night = copy(known.night)
+    alignment = night.settings.alignment.model_copy(update={"item_numbers": numbers})
+    night.settings = night.settings.model_copy(update={"alignment": alignment})
     run_job(align_embeddings.JOB, night)
     embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
     return cold_start.fit(known.history, embeddings, cold_tables(night))

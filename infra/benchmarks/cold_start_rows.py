@@ -12,6 +12,7 @@ from jobs.recommender.metrics import Interval, PerUser
 
 UNIT = f"Recall@{K}"
 OURS = "alignment"  # the arm that the product ranks with
+WITHOUT_NUMBERS = "alignment_without_numbers"
 ALONE = ("filter", "towers", "likeness")  # parts, each by itself
 RESAMPLES = 1000
 
@@ -61,6 +62,7 @@ def rows(name: str, results: Sequence[Result], held: int, judge: str) -> list[Ro
     return [
         _row(f"cold_recall20_vs_best_reference/{name}", results, OURS, best, said=best),
         *(_row(f"cold_recall20_vs_{arm}/{name}", results, OURS, arm) for arm in REFERENCES),
+        _row(f"cold_recall20_without_numbers/{name}", results, WITHOUT_NUMBERS, best, said=best),
         *_parts(name, results, judge),
         Row(f"users_judged/{name}", users, None, "users a trial"),
         Row(f"items_held_out/{name}", held, None, "items a trial"),

@@ -23,6 +23,7 @@ from infra.benchmarks import cold_start_ours as ours
 from infra.benchmarks.cold_start_judge import Judge, judgement
 from infra.benchmarks.cold_start_known import Known, known, stage
 from infra.benchmarks.cold_start_references import REFERENCES, Scorer, chosen, top
+from infra.benchmarks.cold_start_rows import OURS, WITHOUT_NUMBERS
 from infra.benchmarks.processes import result
 from jobs.recommender.history import codes
 
@@ -58,6 +59,7 @@ def _ours(one: Known, recall: Recall, synthetic: Any) -> dict[str, Scorer]:
     channel = ours.aligned(one)
     found = {"filter": ours.filtered(one, recall), "same_signs": ours.same_signs(one, channel)}
     found |= ours.parts(one, channel)
+    found[WITHOUT_NUMBERS] = ours.parts(one, ours.aligned(one, numbers=False))[OURS]
     if synthetic is not None:
         judged = ours.judged(one, synthetic, recall)
         found |= {

@@ -55,17 +55,21 @@ class ItemWords:
         return np.asarray(found.todense() if isinstance(found, csr_matrix) else found, dtype=np.float32)
 
 
-def item_words(items: pa.Table, profiles: pa.Table, vectors: Vectors, ids: pa.Array) -> ItemWords:
+def item_words(
+    items: pa.Table, profiles: pa.Table, vectors: Vectors, ids: pa.Array, numbers: bool = True
+) -> ItemWords:
     """The blocks of every item.
 
     items: ITEM_COLUMNS. profiles: PROFILE_COLUMNS, of the items that have one. vectors: in the order of ids.
+    numbers: whether ids say anything.
     """
     rows = {row["item_id"]: row for row in items.to_pylist()}
     told = {row["item_id"]: row for row in profiles.to_pylist()}
     names = ids.to_pylist()
     texts = [f"{rows[name]['title']} {rows[name]['description'] or ''}" for name in names]
     facts = _facts([rows[name] | told.get(name, {}) for name in names])
-    return ItemWords(vectors.matrix, _weighted(texts), _weighted(facts), _weighted(_codes(names)))
+    codes = _codes(names) if numbers else [[] for _ in names]
+    return ItemWords(vectors.matrix, _weighted(texts), _weighted(facts), _weighted(codes))
 
 
 def _weighted(documents: Any) -> csr_matrix:

@@ -15,6 +15,7 @@ from feature_store.settings import Settings
 from jobs.night_accounts import StepRow, steps
 from jobs.report import accounts, charts, drift, quality, units
 from jobs.report.categories import categories
+from jobs.report.cold_items import cold_items, pictures
 from jobs.report.evidence import evaluations
 from jobs.report.examples import examples
 from jobs.report.judge import judge
@@ -51,7 +52,7 @@ def render(store: Store, ds: date, settings: Settings) -> str:
     tonight = [row for row in rows if row.ds == ds]
     judged = evaluations(store, ds)
     newest = judged[-1] if judged and judged[-1].ds == ds else None
-    found_judge = judge(store, ds)
+    found_judge, found_cold = judge(store, ds), cold_items(store, ds)
     ranker, found_worth = accounts.ranker(store, ds), worth(store, ds)
     manifests = _manifests(store, ds)
     refusals = accounts.refusals(store, ds)
@@ -76,6 +77,8 @@ def render(store: Store, ds: date, settings: Settings) -> str:
         worth=found_worth,
         price=price(found_worth, ds),
         ablation=picture(found_worth),
+        cold=found_cold,
+        cold_pictures=pictures(found_cold),
         judge=found_judge,
         confidences=confidences(found_judge),
         shares=_shares(ranker.group_shares() if ranker else []),

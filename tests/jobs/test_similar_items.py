@@ -12,6 +12,7 @@ ITEMS = [
     {"item_id": name, "title": f"Title {name}", "attributes": "{}"} for name in ("a", "b", "c", "d", "e")
 ]
 FACTORS = {"a": [1.0, 0.0], "b": [2.0, 0.0], "c": [0.0, 3.0]}
+WANTED = {"a": [1.0, 0.0], "b": [0.6, 0.8]}
 VECTORS = {"a": [0.6, 0.8], "b": [0.8, 0.6], "d": [0.6, 0.8]}
 
 
@@ -25,18 +26,20 @@ def settings(make_settings, publish):
     publish(made, "ingest", DS, {"items": ITEMS, "interactions": []})
     publish(made, "fit_recall", DS, {"item_factors": rows["item_factors"]})
     publish(made, "embed", DS, {"item_embeddings": rows["item_embeddings"]})
+    aligned = [{"item_id": item, "shown": [0.0], "wanted": vector} for item, vector in WANTED.items()]
+    publish(made, "align_embeddings", DS, {"aligned_items": aligned, "alignments": []})
     return made
 
 
 def test_the_nearest_by_the_mean_of_what_is_known(settings):
     found = neighbours(Store(settings.data_root), DS, "a", 10)
-    # b: 1 by factors, 0.96 by text; c has no text, d was never taken
-    assert [(n.item_id, n.taken, n.text) for n in found] == [
-        ("d", None, pytest.approx(1.0)),
-        ("b", pytest.approx(1.0), pytest.approx(0.96)),
-        ("c", pytest.approx(0.0), None),
+    # b: 1 by factors, 0.96 by text, 0.6 by whom it is for; c has no text, d was never taken
+    assert [(n.item_id, n.taken, n.text, n.wanted) for n in found] == [
+        ("d", None, pytest.approx(1.0), None),
+        ("b", pytest.approx(1.0), pytest.approx(0.96), pytest.approx(0.6)),
+        ("c", pytest.approx(0.0), None, None),
     ]
-    assert [n.score for n in found] == pytest.approx([1.0, 0.98, 0.0])
+    assert [n.score for n in found] == pytest.approx([1.0, 2.56 / 3, 0.0], abs=1e-6)
 
 
 def test_the_command_prints_a_table(settings, monkeypatch, capsys):
@@ -44,8 +47,8 @@ def test_the_command_prints_a_table(settings, monkeypatch, capsys):
     cli.run(["similar-items", "--ds", "2026-01-31", "--item", "a", "--top", "2"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines if line[:1].isdigit() or "Title" in line] == [
-        ["1", "d", "Title", "d", "1.000", "-", "1.000"],
-        ["2", "b", "Title", "b", "0.980", "1.000", "0.960"],
+        ["1", "d", "Title", "d", "1.000", "-", "1.000", "-"],
+        ["2", "b", "Title", "b", "0.853", "1.000", "0.960", "0.600"],
     ]
 
 

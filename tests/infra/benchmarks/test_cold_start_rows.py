@@ -9,7 +9,15 @@ from infra.benchmarks.cold_start_rows import ALONE, Result, clustered, rows
 
 def result(alignment, every=0.1, asked=(False, False), **others):
     """Two users; every arm that is not named has `every` for both."""
-    names = (*REFERENCES, *ALONE, "same_signs", "judgement_alone", "judgement", "all")
+    names = (
+        *REFERENCES,
+        *ALONE,
+        "same_signs",
+        "alignment_without_numbers",
+        "judgement_alone",
+        "judgement",
+        "all",
+    )
     arms = dict.fromkeys(names, (every, every))
     recalls = {name: np.array(values) for name, values in (arms | {"alignment": alignment} | others).items()}
     return Result(recalls, np.array(asked), requests=40, kept=10, tokens=200_000)
@@ -53,6 +61,8 @@ def test_ours_is_beside_the_best_reference_and_all_of_them():
     assert best.low <= 0.05 <= best.high
     assert {f"cold_recall20_vs_{name}/shop" for name in REFERENCES} <= set(found)
     assert found["cold_recall20_alignment/shop"].peer == pytest.approx(0.1)
+    without = found["cold_recall20_without_numbers/shop"]
+    assert (without.ours, without.peer) == pytest.approx((0.1, 0.25))
     assert found["trials/shop"].ours == 2
     assert found["items_held_out/shop"].ours == 7
     assert not any("judge_" in name for name in found)
