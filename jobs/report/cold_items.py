@@ -24,7 +24,7 @@ _COLUMNS = ["held_items", "held_users", "equal_events", "blocks", "block_weights
 class ColdItems:
     """What `alignments` says of a night.
 
-    recalls: label and recall@20 among the held-out items. weights: block and the share of likeness it makes up.
+    recalls: label and recall@20 among the held-out items. weights: block and its share of likeness.
     """
 
     held_items: int
