@@ -1,7 +1,8 @@
 """Our side of `nightmill bench cold-start`: the product's own channels, each part alone and together.
 
 filter: text similarity alone. alignment: the channel `cold_start`, made of towers and likeness. judgement:
-ALS with the synthetic interactions in it. Parts are put together as recall merges its channels (`fusion`).
+ALS with the synthetic interactions in it, put together with the filter as recall merges its channels
+(`fusion`). all: the channel with the synthetic interactions in it.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from feature_store.sections import Recall
+from feature_store.tables import TABLES
 from infra.benchmarks.cold_start_known import Known, run_job
 from infra.benchmarks.cold_start_references import Scorer, Scores, all_of, largest
 from jobs import align_embeddings
 from jobs.fit_recall import cold_tables
+from jobs.night import Night
 from jobs.recommender import als, cold_start, content, item_words
 from jobs.recommender.cold_start import ColdStart
 from jobs.recommender.fusion import K as FUSION
@@ -29,17 +32,22 @@ def filtered(known: Known, recall: Recall) -> Scorer:
     return largest(lambda user: recent[user][recent[user] >= 0], cosines)
 
 
-def aligned(known: Known, numbers: bool = True) -> ColdStart:
-    """The channel `cold_start`, of what `align_embeddings` learnt from what is known.
-
-    numbers: whether item ids may say anything.
-    """
+def learnt(known: Known, numbers: bool = True) -> Night:
+    """A night for which `align_embeddings` has run. numbers: whether item ids may say anything."""
     night = copy(known.night)
     alignment = night.settings.alignment.model_copy(update={"item_numbers": numbers})
     night.settings = night.settings.model_copy(update={"alignment": alignment})
     run_job(align_embeddings.JOB, night)
+    return night
+
+
+def aligned(known: Known, night: Night, synthetic: pa.Table | None = None) -> ColdStart:
+    """The channel `cold_start`, of what a night learnt, and of synthetic interactions where there are any."""
+    if synthetic is None:
+        synthetic = TABLES["synthetic_interactions"].schema.empty_table()
     embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
-    return cold_start.fit(known.history, embeddings, cold_tables(night))
+    imagined = als.imagined_events(known.history, synthetic, night.settings.recall.synthetic_weight)
+    return cold_start.fit(known.history, embeddings, cold_tables(night), imagined)
 
 
 def parts(known: Known, channel: ColdStart) -> dict[str, Scorer]:

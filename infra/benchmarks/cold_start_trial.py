@@ -56,17 +56,18 @@ def run(folder: Path, root: Path, judge: Judge) -> dict[str, Any]:
 
 
 def _ours(one: Known, recall: Recall, synthetic: Any) -> dict[str, Scorer]:
-    channel = ours.aligned(one)
+    night = ours.learnt(one)
+    channel = ours.aligned(one, night)
     found = {"filter": ours.filtered(one, recall), "same_signs": ours.same_signs(one, channel)}
     found |= ours.parts(one, channel)
-    found[WITHOUT_NUMBERS] = ours.parts(one, ours.aligned(one, numbers=False))[OURS]
     if synthetic is not None:
         judged = ours.judged(one, synthetic, recall)
         found |= {
             "judgement_alone": judged,
             "judgement": ours.fused([found["filter"], judged]),
-            "all": ours.fused([found["alignment"], judged]),
+            "all": ours.parts(one, ours.aligned(one, night, synthetic))[OURS],
         }
+    found[WITHOUT_NUMBERS] = ours.parts(one, ours.aligned(one, ours.learnt(one, numbers=False)))[OURS]
     return found
 
 

@@ -73,7 +73,7 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
     if settings.half_life_days:
         faded = history.strengths(settings.half_life_days)
         sure, strength = faded.multiply(strength.power(-1)).tocsr(), faded
-    imagined = _imagined(history, synthetic, settings.synthetic_weight)
+    imagined = imagined_events(history, synthetic, settings.synthetic_weight)
     if imagined.nnz:
         sure, strength = sure.maximum(imagined).tocsr(), (strength + imagined).tocsr()
     confidence = (sure + settings.alpha * strength).tocsr().astype(np.float32)
@@ -82,7 +82,7 @@ def confidences(history: History, synthetic: pa.Table, settings: Recall) -> csr_
     return confidence
 
 
-def _imagined(history: History, synthetic: pa.Table, weight: float) -> csr_matrix:
+def imagined_events(history: History, synthetic: pa.Table, weight: float) -> csr_matrix:
     """Strength of the synthetic interactions that count at all, of those asked several times the mean."""
     users = codes(synthetic["user_id"], history.user_ids)
     items = codes(synthetic["item_id"], history.item_ids)

@@ -75,6 +75,7 @@ def fit(history: History, tables: Tables, settings: Recall) -> Channels:
     """Fit every channel on the tables of a night."""
     half_life = settings.trending_half_life_days
     vectors = aligned(tables.item_embeddings, "item_id", history.item_ids)
+    imagined = als.imagined_events(history, tables.synthetic_interactions, settings.synthetic_weight)
     return Channels(
         als=als.fit(history, tables.synthetic_interactions, settings),
         item_knn=item_knn.fit(history, settings),
@@ -83,7 +84,7 @@ def fit(history: History, tables: Tables, settings: Recall) -> Channels:
         content=content.fit(history, vectors, settings.content_history),
         repeat=repeat.fit(history, settings.repeats),
         cold_start=(
-            cold_start.fit(history, tables.item_embeddings, tables.cold)
+            cold_start.fit(history, tables.item_embeddings, tables.cold, imagined)
             if tables.cold is not None
             else cold_start.without(history)
         ),

@@ -1,8 +1,11 @@
 """Recall for items hardly anybody has touched: by what is known of them, as it was learnt on items like them.
 
 See `mixture` for the score. It is turned into the probability that, if the user takes one of the cold items,
-it is this one, so that scores of different users can be compared. An item counts the less the more events it
-has, as those begin to speak for it: half where they would say as much as all that is known of it.
+it is this one, so that scores of different users can be compared.
+
+As an item gets events, who took it becomes a part of whom it is for, and its score counts less beside other
+channels, which begin to know it: half where events say as much as all that is known of it. A synthetic
+interaction says whom it is for as a small part of an event, and does not make an item any less cold.
 """
 
 from collections.abc import Mapping
@@ -103,10 +106,11 @@ class ColdStart:
         return np.asarray(self.mixture.far * far + self.mixture.near * near, dtype=np.float32)
 
 
-def fit(history: History, embeddings: pa.Table, tables: ColdTables) -> ColdStart:
+def fit(history: History, embeddings: pa.Table, tables: ColdTables, imagined: csr_matrix) -> ColdStart:
     """The channel of a night.
 
-    embeddings: item_id, embedding and model_id. NightmillError where the towers were learnt from vectors of
+    embeddings: item_id, embedding and model_id. imagined: how much of an event the model's word makes up,
+    shape (users, catalogue). NightmillError where the towers were learnt from vectors of
     another model.
     """
     vectors = aligned(embeddings, "item_id", history.item_ids)
@@ -116,11 +120,12 @@ def fit(history: History, embeddings: pa.Table, tables: ColdTables) -> ColdStart
             f"{vectors.model or 'no model'}: run `nightmill align_embeddings` again"
         )
     words = item_words.item_words(tables.items, tables.item_profiles, vectors, history.item_ids)
-    shown, wanted = _vectors(tables.aligned_items, history.item_ids)
     counts = np.bincount(history.items, minlength=len(history.item_ids))
     equal = float(tables.alignment["equal_events"])
     items = np.flatnonzero(words.known & (counts <= max(equal, tables.max_events))).astype(np.int32)
     discounts = np.log(equal / (equal + counts[items])).astype(np.float32)
+    shown, known = _vectors(tables.aligned_items, history.item_ids)
+    wanted = _by_takers(history.liked, imagined, shown, known, items, equal)
     weights = dict(zip(tables.alignment["blocks"], tables.alignment["block_weights"], strict=True))
     mixture = Mixture(tables.alignment["far"], tables.alignment["near"], weights)
     return ColdStart(items, discounts, history.liked, shown, wanted, words, mixture)
@@ -133,6 +138,37 @@ def without(history: History) -> ColdStart:
     empty = np.zeros((size, 0), dtype=np.float32)
     words = ItemWords(empty, nothing, nothing, nothing)
     return ColdStart(none, empty[0], history.taken, empty, empty, words, Mixture.default())
+
+
+def _by_takers(
+    taken: csr_matrix, imagined: csr_matrix, shown: Floats, wanted: Floats, items: Codes, equal: float
+) -> Floats:
+    """`wanted`, in which these items have moved towards the users who took them: n / (n + equal) of the way.
+
+    Where to: the mean vector of these users, as long as vectors of items are.
+    """
+    taste = users_of(taken, shown)
+    events = taken.T.tocsr()
+    weights = (taken + imagined).T.tocsr()[items]
+    folded, means = (_mean(takers, taste) for takers in (events, weights))
+    touched = np.flatnonzero(folded.any(axis=1))
+    if not len(touched):
+        return wanted
+    scale = _length(wanted[touched]) / max(_length(folded[touched]), 1e-9)
+    amount = np.asarray(weights.sum(axis=1))
+    part = amount / (amount + equal)
+    moved = wanted.copy()
+    moved[items] = (1 - part) * wanted[items] + part * scale * means
+    return moved.astype(np.float32)
+
+
+def _mean(takers: csr_matrix, taste: Floats) -> Floats:
+    """The weighted mean vector of each item's takers, zeros without any. takers: shape (items, users)."""
+    return np.asarray(takers @ taste / np.maximum(takers.sum(axis=1), 1e-9), dtype=np.float32)
+
+
+def _length(vectors: Floats) -> float:
+    return float(np.linalg.norm(vectors, axis=1).mean())
 
 
 def _vectors(rows: pa.Table, ids: pa.Array) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from feature_store.errors import NightmillError
 from jobs.recommender import cold_start
@@ -45,9 +46,18 @@ def tables(far=0.0, near=1.0, equal=1.0, max_events=0, model="m"):
     return ColdTables(pa.Table.from_pylist(items, SCHEMA), NO_PROFILES, aligned, row, max_events)
 
 
-def fitted(events=EVENTS, **changes):
+def fitted(events=EVENTS, told=(), **changes):
     history = make_history(events, list(VECTORS))
-    return cold_start.fit(history, embeddings(), tables(**changes)), history
+    return cold_start.fit(history, embeddings(), tables(**changes), imagined(history, told)), history
+
+
+def imagined(history, told=()):
+    """How much of an event the model's word makes up: (user, item, amount)."""
+    users, items = history.user_ids.to_pylist(), history.item_ids.to_pylist()
+    found = np.zeros((len(users), len(items)), dtype=np.float32)
+    for user, item, amount in told:
+        found[users.index(user), items.index(item)] = amount
+    return csr_matrix(found)
 
 
 def proposed(channel, history, user, n=5):
@@ -110,7 +120,34 @@ def test_vectors_of_another_model_are_refused():
     with pytest.raises(
         NightmillError, match=r"from vectors of m, item_embeddings from other.*align_embeddings"
     ):
-        cold_start.fit(history, embeddings("other"), tables())
+        cold_start.fit(history, embeddings("other"), tables(), imagined(history))
+
+
+def test_an_item_moves_towards_those_who_took_it_as_far_as_events_count():
+    channel, history = fitted(equal=1.0)
+    names = history.item_ids.to_pylist()
+    # bob took b alone: his taste is b's own vector, so that one event, worth half, moves nothing
+    assert channel.wanted[names.index("b")].tolist() == pytest.approx([0.0, 1.0], abs=0.02)
+    # cid took a and e: (1, 1) over the root of two; vectors of items are as long, on the whole, as tastes
+    moved = channel.wanted[names.index("e")]
+    assert moved[0] > 0.3
+    assert moved[1] > 0.8
+    assert channel.wanted[names.index("d")].tolist() == [1.0, 0.0]  # nobody took it
+
+
+def test_a_models_word_moves_an_item_as_a_part_of_an_event_does_and_leaves_it_cold():
+    plain, history = fitted()
+    told, _ = fitted(told=[("bob", "d", 0.25)])
+    names = history.item_ids.to_pylist()
+    d = names.index("d")
+    assert plain.wanted[d].tolist() == [1.0, 0.0]
+    # a fifth of the way, which is .25 / (.25 + 1), to where bob's taste (0, 1) points
+    assert told.wanted[d][0] == pytest.approx(0.8)
+    assert told.wanted[d][1] > 0
+    assert told.discounts.tolist() == plain.discounts.tolist()
+    others = [name for name in names if name != "d"]
+    rows = [names.index(name) for name in others]
+    assert np.array_equal(told.wanted[rows], plain.wanted[rows])
 
 
 def test_without_alignment_nothing_is_proposed():
