@@ -153,7 +153,7 @@ def proposals(candidates, channel):
     return sorted(tuple(row.values()) for row in candidates.select(names).to_pylist() if row[names[2]])
 
 
-def test_no_channel_but_als_and_cold_start_is_any_different_and_nothing_counts_as_seen_or_makes_active(recall):
+def test_no_other_channel_is_any_different_and_nothing_counts_as_seen_or_makes_active(recall):
     without, with_them = recall(None)["candidates"], recall(1.0)["candidates"]
     for channel in set(CHANNELS) - {"als", "cold_start"}:
         assert proposals(with_them, channel) == proposals(without, channel)
