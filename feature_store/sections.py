@@ -380,6 +380,7 @@ class Alignment(Section):
     item_numbers: bool
     dimensions: int = Field(ge=1)
     passes: int = Field(ge=1)
+    pass_users: int = Field(ge=2)
     patience: int = Field(ge=1)
     users: int = Field(ge=2)
     learning_rate: float = Field(gt=0)

@@ -82,7 +82,9 @@ class ListMaker:
         scores = scores.round(_DECIMALS)
         top = self._settings.top
         cold = _floats(rows["cold_start_score"])
-        first &= ~beyond(of_user, items, np.where(np.isnan(cold), np.nan, scores), self._most_cold)
+        # Proposed as a cold item and by no other channel: nothing that anybody did speaks for it.
+        only = ~np.isnan(cold) & (np.asarray(pc.list_value_length(rows["channels"])) == 1)
+        first &= ~beyond(of_user, items, np.where(only, scores, np.nan), self._most_cold)
         listed = self._ordered(of_user, items, scores, np.flatnonzero(first))
         # What only a channel proposed that the ranker may not look at comes behind all others, and so do
         # cold items beyond their share.

@@ -45,11 +45,10 @@ class Batch:
 
 
 def batches(taken: csr_matrix, users: Codes, size: int, random: np.random.Generator) -> Iterator[Batch]:
-    """All these users once, in random order. taken: ones, shape (users, items)."""
+    """All these users once, in their order. taken: ones, shape (users, items)."""
     share = np.asarray(taken.sum(axis=0)).ravel() / max(taken.nnz, 1)
-    order = random.permutation(users)
-    for start in range(0, len(order), size):
-        rows = taken[order[start : start + size]]
+    for start in range(0, len(users), size):
+        rows = taken[users[start : start + size]]
         of_user = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         shuffled = np.lexsort((random.random(rows.nnz), of_user))
         of_user, items = of_user[shuffled], rows.indices[shuffled]
@@ -109,7 +108,7 @@ class Towers:
         self.optimizer = torch.optim.Adam(list(self.parameters.values()), lr=settings.learning_rate)
 
     def learn(self, taken: csr_matrix, users: Codes, epoch: int) -> float:
-        """One pass over these users; the mean loss. The same whatever was learnt in which process before."""
+        """One pass over these users, or so many of them; the mean loss. The same in whatever process."""
         torch = self._torch
         random = np.random.default_rng((self._settings.seed, epoch))
         losses = []
@@ -118,7 +117,8 @@ class Towers:
             rate = self._settings.learning_rate * min(1.0, (epoch + 1) / self._settings.warm_up)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            for batch in batches(taken, users, self._settings.users, random):
+            drawn = random.permutation(users)[: self._settings.pass_users]
+            for batch in batches(taken, drawn, self._settings.users, random):
                 loss = self._loss(batch)
                 self.optimizer.zero_grad()
                 loss.backward()

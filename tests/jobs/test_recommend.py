@@ -225,6 +225,21 @@ def test_the_last_place_goes_to_a_cold_item_that_was_proposed_as_one(settings):
     assert of_ann == [("b", False), ("c", True)]
 
 
+def test_cold_items_that_only_their_channel_proposed_have_no_more_than_their_share(settings):
+    alone = {"cold_start_score": -0.2, "channels": ["cold_start"]}
+    candidates = [candidate("ann", "c", 1, 0.9, **alone), candidate("ann", "d", 2, 0.8, **alone)]
+    candidates += [candidate("ann", "b", 3, 0.1)]
+
+    def shown(cap):
+        share = {"RECOMMEND__EXPLORE_SHARE": "0.0", "RECOMMEND__EXPLORE_CAP": cap}
+        prepared = settings(FALLBACK, candidates, **share)
+        execute(JOB, DS, prepared)
+        return lists(prepared)["ann"]
+
+    assert shown("1.0") == ["c", "d"]
+    assert shown("0.5") == ["c", "b"]
+
+
 def test_a_dial_keeps_likenesses_apart(settings, publish):
     vectors = {"a": [1.0, 0.0], "b": [1.0, 0.0], "c": [1.0, 0.0], "d": [0.0, 1.0]}
     candidates = [candidate("ann", "b", 1, 0.9), candidate("ann", "c", 2, 0.8), candidate("ann", "d", 3, 0.7)]
