@@ -110,8 +110,7 @@ def fit(history: History, embeddings: pa.Table, tables: ColdTables, imagined: cs
     """The channel of a night.
 
     embeddings: item_id, embedding and model_id. imagined: how much of an event the model's word makes up,
-    shape (users, catalogue). NightmillError where the towers were learnt from vectors of
-    another model.
+    shape (users, catalogue). NightmillError where the towers were learnt from vectors of another model.
     """
     vectors = aligned(embeddings, "item_id", history.item_ids)
     if (learnt := tables.alignment["model_id"]) != vectors.model:
