@@ -120,7 +120,9 @@ def test_nobody_to_judge_is_said(raw, monkeypatch):
 @pytest.mark.spark
 def test_the_nights_run_with_and_without(tmp_path, monkeypatch):
     monkeypatch.setenv("NIGHTMILL_RANKER__WINDOWS", "1")
+    monkeypatch.setenv("NIGHTMILL_RANKER__TRIALS", "0")
     monkeypatch.setenv("NIGHTMILL_TUNING__TRIALS", "0")
+    monkeypatch.setenv("NIGHTMILL_ALIGNMENT__PASSES", "2")
     (tmp_path / "sources").mkdir()
     (one,) = choose(shop(tmp_path / "shop", items=30), "", tmp_path / "sources")
     found = {row.measure: row for row in cold_start_all.measure(one, tmp_path / "root", [42], print)}
