@@ -108,7 +108,8 @@ def sources(store: Store, ds: date) -> list[Source]:
     with duckdb.connect() as connection:
         for name, table in TABLES.items():
             partition = store.published(name, ds)
-            if partition is None or "model_id" not in table.schema.names or not partition.files:
+            # What a model made itself says its revision; what was made of that names the model alone.
+            if partition is None or "model_revision" not in table.schema.names or not partition.files:
                 continue
             prompted = "prompt_name" in table.schema.names
             # Rows of a table with prompts may do without: a category that was voted for.

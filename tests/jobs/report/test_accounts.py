@@ -41,6 +41,8 @@ def test_sources_name_prompt_and_model(publish: Publish, settings: Settings) -> 
     publish(settings, "profile_items", DS, {"item_profiles": rows})
     vector = {"item_id": "a", "embedding": [1.0], "model_id": "e", "model_revision": "s"}
     publish(settings, "embed", DS, {"item_embeddings": [vector], "user_embeddings": []})
+    learnt = {"item_id": "a", "shown": [1.0], "wanted": [1.0], "model_id": "e"}
+    publish(settings, "align_embeddings", DS, {"aligned_items": [learnt], "alignments": [{"model_id": "e"}]})
     assert accounts.sources(Store(settings.data_root), DS) == [
         accounts.Source("item_profiles", 2, "m", "r", "profile_item v2", "ff"),
         accounts.Source("item_embeddings", 1, "e", "s", "", ""),
