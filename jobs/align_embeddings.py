@@ -5,18 +5,16 @@ from the one to the other, and a mixture how much each sign counts for an item t
 channel `cold_start` is made of them.
 """
 
-import shutil
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_store.partitions import Store
 from feature_store.sections import Settings
 from feature_store.tables import TABLES
-from jobs.night import Night
+from jobs.finished_blocks import forget
+from jobs.night import Night, stamped
 from jobs.publish import code_version, digest
 from jobs.recommender import alignment, item_words
 from jobs.recommender.alignment import Alignment
@@ -36,7 +34,7 @@ def run(night: Night) -> None:
     profiles = night.read("item_profiles", item_words.PROFILE_COLUMNS)
     settings = night.settings.alignment
     words = item_words.item_words(items, profiles, vectors, history.item_ids, settings.item_numbers)
-    checkpoint = Checkpoint(_folder(night.store, night.ds) / _key(night))
+    checkpoint = Checkpoint(night.store.root / "scratch" / _folder(night.ds) / _key(night))
     # Twice as many passes as there may be: once without the held-out items, once with all.
     with night.progress(2 * settings.passes, "align_embeddings", "pass") as progress:
         found = alignment.align(
@@ -45,9 +43,10 @@ def run(night: Night) -> None:
     if checkpoint.resumed:
         night.note(f"align_embeddings: went on after pass {checkpoint.resumed} of a run that was cut short")
     night.note(f"align_embeddings: {_said(found)}")
-    newest = pc.max(night.read("interactions", ["event_time"])["event_time"]).as_py()
-    night.write("aligned_items", _items(found, history.item_ids, words.known, vectors.model, newest))
-    night.write("alignments", _row(found, vectors.model, newest))
+    night.write(
+        "aligned_items", stamped(_items(found, history.item_ids, words.known, vectors.model), history.newest)
+    )
+    night.write("alignments", stamped(_row(found, vectors.model), history.newest))
 
 
 def _said(found: Alignment) -> str:
@@ -58,24 +57,20 @@ def _said(found: Alignment) -> str:
     return f"recall@{alignment.K} among {held}: {shares}"
 
 
-def _items(found: Alignment, ids: pa.Array, known: np.ndarray, model: str, newest: object) -> pa.Table:
+def _items(found: Alignment, ids: pa.Array, known: np.ndarray, model: str) -> pa.Table:
     """A row for each item of which something is known."""
     rows = np.flatnonzero(known)
-    schema = TABLES["aligned_items"].schema
     offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * found.shown.shape[1])
     columns = {
         "item_id": ids.take(pa.array(rows)),
         "shown": pa.ListArray.from_arrays(offsets, pa.array(found.shown[rows].ravel())),
         "wanted": pa.ListArray.from_arrays(offsets, pa.array(found.wanted[rows].ravel())),
         "model_id": pa.repeat(model, len(rows)),
-        "input_max_event_time": pa.repeat(
-            pa.scalar(newest, schema.field("input_max_event_time").type), len(rows)
-        ),
     }
     return pa.table(columns)
 
 
-def _row(found: Alignment, model: str, newest: object) -> pa.Table:
+def _row(found: Alignment, model: str) -> pa.Table:
     mixture = found.mixture
     row = {
         "model_id": model,
@@ -90,14 +85,13 @@ def _row(found: Alignment, model: str, newest: object) -> pa.Table:
         "recall_towers": found.recalls.get("towers"),
         "recall_nearness": found.recalls.get("nearness"),
         "recall_both": found.recalls.get("both"),
-        "input_max_event_time": newest,
     }
     schema = TABLES["alignments"].schema
     return pa.table({name: pa.array([value], schema.field(name).type) for name, value in row.items()})
 
 
-def _folder(store: Store, ds: date) -> Path:
-    return store.root / "scratch" / f"align-{ds}"
+def _folder(ds: date) -> str:
+    return f"align-{ds}"
 
 
 def _key(night: Night) -> str:
@@ -109,7 +103,7 @@ def _key(night: Night) -> str:
 
 def _forget_checkpoints(store: Store, ds: date, settings: Settings) -> None:
     """Everything is published: checkpoints are no longer needed."""
-    shutil.rmtree(_folder(store, ds), ignore_errors=True)
+    forget(store.root, _folder(ds))
 
 
 JOB = Job(

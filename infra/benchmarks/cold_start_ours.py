@@ -45,9 +45,8 @@ def aligned(known: Known, night: Night, synthetic: pa.Table | None = None) -> Co
     """The channel `cold_start`, of what a night learnt, and of synthetic interactions where there are any."""
     if synthetic is None:
         synthetic = TABLES["synthetic_interactions"].schema.empty_table()
-    embeddings = night.read("item_embeddings", ["item_id", "embedding", "model_id"])
     imagined = als.imagined_events(known.history, synthetic, night.settings.recall.synthetic_weight)
-    return cold_start.fit(known.history, embeddings, cold_tables(night), imagined)
+    return cold_start.fit(known.history, known.vectors, cold_tables(night), imagined)
 
 
 def parts(known: Known, channel: ColdStart) -> dict[str, Scorer]:

@@ -85,7 +85,7 @@ def fit(history: History, tables: Tables, settings: Recall) -> Channels:
         content=content.fit(history, vectors, settings.content_history),
         repeat=repeat.fit(history, settings.repeats),
         cold_start=(
-            cold_start.fit(history, tables.item_embeddings, tables.cold, imagined)
+            cold_start.fit(history, vectors, tables.cold, imagined)
             if tables.cold is not None
             else cold_start.without(history)
         ),

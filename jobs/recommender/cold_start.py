@@ -25,7 +25,7 @@ from jobs.recommender.history import Codes, Floats, History, codes
 from jobs.recommender.item_words import ItemWords
 from jobs.recommender.mixture import FLOOR, Mixture
 from jobs.recommender.proposals import Proposals
-from jobs.recommender.vectors import aligned
+from jobs.recommender.vectors import Vectors
 
 # Items of the history that each cold item is compared with: its nearest. Scores and cosines held at once.
 _NEAREST, _ENTRIES = 512, 8_000_000
@@ -106,13 +106,12 @@ class ColdStart:
         return np.asarray(self.mixture.far * far + self.mixture.near * near, dtype=np.float32)
 
 
-def fit(history: History, embeddings: pa.Table, tables: ColdTables, imagined: csr_matrix) -> ColdStart:
+def fit(history: History, vectors: Vectors, tables: ColdTables, imagined: csr_matrix) -> ColdStart:
     """The channel of a night.
 
-    embeddings: item_id, embedding and model_id. imagined: how much of an event the model's word makes up,
+    vectors: of the texts, in the order of the catalogue. imagined: how much of an event the model's word makes up,
     shape (users, catalogue). NightmillError where the towers were learnt from vectors of another model.
     """
-    vectors = aligned(embeddings, "item_id", history.item_ids)
     if (learnt := tables.alignment["model_id"]) != vectors.model:
         raise NightmillError(
             f"aligned_items come from vectors of {learnt or 'no model'}, item_embeddings from "

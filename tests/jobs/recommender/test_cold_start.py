@@ -9,6 +9,7 @@ from feature_store.errors import NightmillError
 from jobs.recommender import cold_start
 from jobs.recommender.cold_start import ColdTables, _largest
 from jobs.recommender.mixture import FLOOR
+from jobs.recommender.vectors import aligned
 
 from .conftest import make_history
 from .test_item_words import NO_PROFILES, SCHEMA
@@ -17,14 +18,15 @@ VECTORS = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.6, 0.8], "d": [1.0, 0.0], "
 EVENTS = [("ann", "a", 1.0, 1.0), ("bob", "b", 1.0, 1.0), ("cid", "a", 2.0, 1.0), ("cid", "e", 2.0, 1.0)]
 
 
-def embeddings(model="m"):
-    return pa.table(
+def vectors(history, model="m"):
+    rows = pa.table(
         {
             "item_id": list(VECTORS),
             "embedding": pa.array(list(VECTORS.values()), pa.list_(pa.float32())),
             "model_id": [model] * len(VECTORS),
         }
     )
+    return aligned(rows, "item_id", history.item_ids)
 
 
 def tables(far=0.0, near=1.0, equal=1.0, max_events=0, model="m"):
@@ -48,7 +50,7 @@ def tables(far=0.0, near=1.0, equal=1.0, max_events=0, model="m"):
 
 def fitted(events=EVENTS, told=(), **changes):
     history = make_history(events, list(VECTORS))
-    return cold_start.fit(history, embeddings(), tables(**changes), imagined(history, told)), history
+    return cold_start.fit(history, vectors(history), tables(**changes), imagined(history, told)), history
 
 
 def imagined(history, told=()):
@@ -120,7 +122,7 @@ def test_vectors_of_another_model_are_refused():
     with pytest.raises(
         NightmillError, match=r"from vectors of m, item_embeddings from other.*align_embeddings"
     ):
-        cold_start.fit(history, embeddings("other"), tables(), imagined(history))
+        cold_start.fit(history, vectors(history, "other"), tables(), imagined(history))
 
 
 def test_an_item_moves_towards_those_who_took_it_as_far_as_events_count():
