@@ -109,7 +109,7 @@ class ColdStart:
 def fit(history: History, vectors: Vectors, tables: ColdTables, imagined: csr_matrix) -> ColdStart:
     """The channel of a night.
 
-    vectors: of the texts, in the order of the catalogue. imagined: how much of an event the model's word makes up,
+    vectors: of the texts, in the catalogue's order. imagined: how much of an event the model's word makes up,
     shape (users, catalogue). NightmillError where the towers were learnt from vectors of another model.
     """
     if (learnt := tables.alignment["model_id"]) != vectors.model:
