@@ -195,6 +195,7 @@ class Ablation(Section):
     """The verdict on groups of features."""
 
     worthwhile: float = Field(ge=0)
+    days: int = Field(ge=1)
 
 
 class Recommend(Section):

@@ -627,6 +627,8 @@ _ALL = (
             Column("lift_per_million_tokens", NUMBER, "lift over tokens, null without tokens", nullable=True),
             Column("verdict", TEXT, "of the group", values=("keep", "drop", "unsure")),
             Column("reason", TEXT, "why, in a sentence"),
+            Column("measured_ds", DAY, "night that measured it, an earlier one if carried forward", True),
+            Column("measured_for", TEXT, "hash of the settings, prompts and models behind it", True),
         ),
         ("feature_group", "variant", "compared_to", "slice"),
     ),

@@ -1,4 +1,7 @@
-"""ablate: what each group of features buys, on cold and on tail items as well, and what it cost in tokens."""
+"""ablate: what each group of features buys, on cold and on tail items as well, and what it cost in tokens.
+
+What was measured is used again until it is ablation.days old, or until `nightmill ablate --fresh`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_store.contract import GROUPS
+from feature_store.partitions import read
 from feature_store.tables import TABLES
 from jobs.history import recent_items
 from jobs.llm.spent import Spent, spent
 from jobs.night import Night, end_of, stamped
+from jobs.publish import digest
 from jobs.recommender import ablation
 from jobs.recommender.ablation import Comparison
 from jobs.recommender.control import with_control
@@ -28,11 +33,49 @@ MADE_OF = {
     "synthetic": "synthetic_interactions",
     "embeddings": "item_embeddings",
 }
+# What a manifest says of who made its rows, as far as it is another rollout that changes it.
+ASKED = ("prompt_name", "prompt_version", "prompt_hash", "model_id", "model_revision")
 NOTHING = Spent(0, 0.0, 0.0)
 
 
 def run(night: Night) -> None:
-    """Stage a row per group, variant and slice; without enough windows one row a group, which says so."""
+    """Stage a row per group, variant and slice: carried forward, or measured."""
+    carried = _carried(night)
+    if carried is None:
+        _measure(night)
+        return
+    night.note(
+        f"ablate: measured on {carried['measured_ds'][0]}; anew after {night.settings.ablation.days} days"
+    )
+    night.write("ablations", carried)
+
+
+def _carried(night: Night) -> pa.Table | None:
+    """What an earlier night measured, if it did, is young enough and had the same settings and models."""
+    partitions = night.earlier("ablations")
+    if night.fresh or night.settings.ablation.days == 1 or not partitions:
+        return None
+    rows = read("ablations", partitions[-1].files)
+    measured = rows.num_rows and pc.any(pc.is_valid(rows["lift"])).as_py()
+    if not measured or rows["measured_for"][0].as_py() != _measured_for(night):
+        return None
+    age = (night.ds - rows["measured_ds"][0].as_py()).days
+    return rows if age < night.settings.ablation.days else None
+
+
+def _measured_for(night: Night) -> str:
+    settings = {name: getattr(night.settings, name).model_dump(mode="json") for name in JOB.settings}
+    del settings["ablation"]["days"]
+    made_by = {
+        table: [partition.manifest["provenance"].get(name) for name in ASKED]
+        for table in MADE_OF.values()
+        for partition in night.inputs[table]
+    }
+    return digest({"settings": settings, "made_by": made_by})[:16]
+
+
+def _measure(night: Night) -> None:
+    """A row per group, variant and slice; without enough windows one row a group, which says so."""
     found = queries(night.read("training_set"))
     night.count(selected=found.rows.num_rows)
     lacking = ablation.enough(found, night.settings.ranker)
@@ -44,8 +87,9 @@ def run(night: Night) -> None:
         verdict_ = _verdict(night, lacking, comparisons)
         rows += _rows(group, comparisons, verdict_, paid, _window(found, night))
         night.note(f"ablate: {group}: {verdict_.verdict}, {verdict_.reason}")
+    same = {"measured_ds": night.ds, "measured_for": _measured_for(night)}
     newest = pc.max(found.rows["input_max_event_time"]).as_py()
-    night.write("ablations", stamped(_table(rows), newest))
+    night.write("ablations", stamped(_table([row | same for row in rows]), newest))
 
 
 def _measured(night: Night, found: Queries) -> dict[str, list[Comparison]]:
@@ -146,6 +190,7 @@ JOB = Job(
         Input("items"),
         Input("interactions"),
         *(Input(table) for table in MADE_OF.values()),
+        Input("ablations", earlier=True),
     ),
     outputs=("ablations",),
     run=run,

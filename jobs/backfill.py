@@ -2,22 +2,25 @@
 
 Most jobs know their own night and what was ingested by then, so their dates may come in any order. Training
 and evaluation also read earlier nights: they wait until all of the range is there and then run in order.
+Airflow's backfills do not wait, a run is a whole night; `nightmill renew` does afterwards what that misses.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
+from typing import NoReturn
 
 from feature_store.errors import BudgetExhausted, NightmillError
-from feature_store.partitions import Store
+from feature_store.partitions import Partition, Store
 from feature_store.remote import open_store
 from feature_store.settings import Settings
 from jobs.cli import CHAIN, load_job
 from jobs.progress import Progress
-from jobs.step import Job, Outcome, execute, find_inputs, fingerprint, is_published
+from jobs.publish import inputs_digest
+from jobs.step import Job, Outcome, execute, find_inputs
 
 NAMED = 3  # failures a message names
 
@@ -55,20 +58,13 @@ class Backfill:
         alone, in_order = stages(chain)
         one_by_one = [name for name in alone if load_job(name).exclusive]
         # The newest night closes every day of the range, so that the others find theirs as it left them.
-        self._stage(one_by_one, sorted(self.dates, reverse=True), 1)
-        self._stage([name for name in alone if name not in one_by_one], self.dates, self.parallel)
-        self._stage(in_order, sorted(self.dates), 1)
-        stale = self._stale(in_order)
+        self.stage(one_by_one, sorted(self.dates, reverse=True), 1)
+        self.stage([name for name in alone if name not in one_by_one], self.dates, self.parallel)
+        self.stage(in_order, sorted(self.dates), 1)
         # Nights of another backfill that ran meanwhile could not know of these.
-        self._stage(in_order, [ds for ds, finished in stale.items() if finished >= began], 1)
-        if left := [ds for ds, finished in stale.items() if finished < began]:
-            print(
-                f"{len(left):,} later nights learnt before these were there: nightmill backfill "
-                f"--from {min(left)} --to {max(left)} renews them",
-                flush=True,
-            )
+        renew(self.settings, self.say, began, chain, frozenset(self.dates))
 
-    def _stage(self, jobs: Sequence[str], dates: Sequence[date], parallel: int) -> None:
+    def stage(self, jobs: Sequence[str], dates: Sequence[date], parallel: int) -> None:
         """Run some jobs, in order, for each date; what fails for one date does not stop another."""
         if not jobs or not dates:
             return
@@ -80,7 +76,7 @@ class Backfill:
                     self.failures[ds] = error
                 progress.update(extra=str(ds))
         if self.failures:
-            self._fail(len(dates))
+            _fail(self.failures, len(dates))
 
     def _nights(self, jobs: Sequence[str], dates: Sequence[date], parallel: int) -> Iterable["Night"]:
         work = [(jobs, ds, self.settings, self.reprocess) for ds in dates]
@@ -95,27 +91,98 @@ class Backfill:
                 "a process of the backfill was killed; nothing half-done was published, run it again"
             ) from None
 
-    def _fail(self, nights: int) -> None:
-        first = next(iter(self.failures.values()))
-        named = "; ".join(f"{ds}: {error}" for ds, error in list(self.failures.items())[:NAMED])
-        raise type(first)(
-            f"{len(self.failures):,} of {nights:,} nights failed, the others are done: {named}. "
-            "The same command goes on from here"
+
+def _fail(failures: Mapping[date, NightmillError], nights: int) -> NoReturn:
+    first = next(iter(failures.values()))
+    named = "; ".join(f"{ds}: {error}" for ds, error in list(failures.items())[:NAMED])
+    raise type(first)(
+        f"{len(failures):,} of {nights:,} nights failed, the others are done: {named}. "
+        "The same command goes on from here"
+    )
+
+
+def renew(
+    settings: Settings,
+    say: Callable[[Outcome], None],
+    since: datetime | None = None,
+    chain: Sequence[str] = CHAIN,
+    known: frozenset[date] = frozenset(),
+) -> list[date]:
+    """Run what reads earlier nights again for the nights that learnt from others than are there now.
+
+    Oldest first, each with the settings it was made with. since: only nights made at or after it are renewed
+    (None: all), later ones made before it are named. known: nights that are in order already. Returns the
+    nights that had to be renewed; NightmillError names those that failed.
+    """
+    jobs, store = stages(chain)[1], open_store(settings)
+    fresh = {ds for ds, finished in _made(jobs, store).items() if since is None or finished >= since}
+    found = stale(jobs, store, min(fresh | known)) if fresh or known else set()
+    nights = sorted(found & fresh - known)
+    # What is renewed changes what later ones learn from; those it does not change have nothing to do.
+    work = [ds for ds in sorted(fresh - known) if nights and ds >= nights[0]]
+    failures: dict[date, NightmillError] = {}
+    with Progress(len(work), "renew", "night") as progress:
+        for ds in work:
+            _, outcomes, error = _night((jobs, ds, _settings_of(ds, jobs, settings, store), False))
+            for outcome in outcomes:
+                say(outcome)
+            if error is not None:
+                failures[ds] = error
+            progress.update(extra=str(ds))
+    if left := found - fresh - known:
+        print(
+            f"{len(left):,} later nights learnt before these were there: nightmill backfill "
+            f"--from {min(left)} --to {max(left)} renews them",
+            flush=True,
         )
+    if failures:
+        _fail(failures, len(work))
+    return nights
 
-    def _stale(self, jobs: Sequence[str]) -> dict[date, datetime]:
-        """Published nights outside the range that learnt from other nights than are there now, and when."""
-        store, found = open_store(self.settings), {}
-        for job in map(load_job, jobs):
-            for partition in store.partitions(job.outputs[0]):
-                ds = partition.ds
-                if ds > min(self.dates) and ds not in self.dates and not self._current(job, ds, store):
-                    found[ds] = datetime.fromisoformat(partition.manifest["finished_at"])
-        return dict(sorted(found.items()))
 
-    def _current(self, job: Job, ds: date, store: Store) -> bool:
-        wanted = fingerprint(job, ds, self.settings, find_inputs(job, ds, store))
-        return is_published(job, ds, store, wanted)
+def _made(jobs: Sequence[str], store: Store) -> dict[date, datetime]:
+    """The nights for which each of some jobs has published, and when the last of them did."""
+    published = [store.partitions(load_job(name).outputs[0]) for name in jobs]
+    nights = [{partition.ds for partition in parts} for parts in published]
+    whole = nights[0].intersection(*nights) if nights else set()
+    made: dict[date, datetime] = {}
+    for partition in (p for parts in published for p in parts if p.ds in whole):
+        made[partition.ds] = max(_finished(partition), made.get(partition.ds, _finished(partition)))
+    return made
+
+
+def stale(jobs: Sequence[str], store: Store, first: date) -> set[date]:
+    """Nights from `first` on for which a job published from other partitions than are there now."""
+    return {
+        partition.ds
+        for job in map(load_job, jobs)
+        for partition in store.partitions(job.outputs[0])
+        if partition.ds >= first and not _up_to_date(job, partition, store)
+    }
+
+
+def _up_to_date(job: Job, partition: Partition, store: Store) -> bool:
+    try:
+        inputs = find_inputs(job, partition.ds, store)
+    except NightmillError:
+        return True  # what it was made from has gone with retention: it cannot be made again
+    digests = {name: inputs_digest(parts) for name, parts in inputs.items()}
+    return bool(partition.manifest["input_digests"] == digests)
+
+
+def _settings_of(ds: date, jobs: Sequence[str], settings: Settings, store: Store) -> Settings:
+    """The settings a night was made with: a run may have had parameters of its own."""
+    partitions = [store.published(load_job(name).outputs[0], ds) for name in jobs]
+    changed = {}
+    for name, said in (item for p in partitions if p for item in p.manifest["settings"].items()):
+        section = getattr(settings, name)
+        known = {key: value for key, value in said.items() if key in type(section).model_fields}
+        changed[name] = type(section).model_validate(section.model_dump() | known)
+    return settings.model_copy(update=changed)
+
+
+def _finished(partition: Partition) -> datetime:
+    return datetime.fromisoformat(partition.manifest["finished_at"])
 
 
 Night = tuple[date, list[Outcome], NightmillError | None]

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +37,9 @@ CHAIN = (
     "recommend",
     "evaluate",
 )
+
+# Jobs that use what an earlier night found, as long as it is young.
+SEARCHES = ("tune", "ablate")
 
 # infra/benchmarks/<name>.py
 BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend", "cold-start")
@@ -67,6 +70,15 @@ def parse_ds(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 1998-01-07") from None
 
 
+def parse_moment(text: str) -> datetime:
+    """A moment in ISO 8601, in UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a moment like 1998-01-07T04:30:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def parse_count(text: str) -> int:
     """A whole number from 1 on."""
     if not (text.isdigit() and int(text)):
@@ -95,6 +107,10 @@ def build_parser() -> Parser:
             "--shard", type=parse_shard, help="k/N: answer only this share of the requests, publish nothing"
         )
         job.add_argument("--reprocess", action="store_true", help="run even if nothing changed")
+        if name in SEARCHES:
+            job.add_argument(
+                "--fresh", action="store_true", help="search anew, however young what was found before is"
+            )
     replay = commands.add_parser(
         "replay", help="ask again about the rows a job refused, with the prompt and model of the settings"
     )
@@ -113,6 +129,13 @@ def build_parser() -> Parser:
     backfill.add_argument("--backwards", action="store_true", help="the newest date first")
     backfill.add_argument("--parallel", type=parse_count, default=1, metavar="N", help="dates at once")
     backfill.add_argument("--reprocess", action="store_true", help="run even what did not change")
+    renew = commands.add_parser("renew", help="run what learnt from other nights than are there now again")
+    renew.add_argument(
+        "--since",
+        type=parse_moment,
+        metavar="TIME",
+        help="only nights made at or after it (ISO 8601)",
+    )
     canary = commands.add_parser("canary", help="show that a date knows nothing of what came after it")
     canary.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
     canary.add_argument("--keep", action="store_true", help="keep the runs it compares, whatever it finds")
@@ -214,6 +237,18 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
     print(f"{len(dates)} nights are complete, in {time.monotonic() - started:.0f} s")
 
 
+def _renew(arguments: argparse.Namespace, settings: Settings) -> None:
+    from jobs.backfill import renew
+
+    nights = renew(settings, _say, arguments.since)
+    if nights:
+        print(
+            f"renewed from {nights[0]} on: {len(nights):,} nights had learnt from others than are there now"
+        )
+    else:
+        print("nothing to renew: every night learnt from the nights that are there now")
+
+
 def _canary(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.remote import open_store
     from jobs.canary import canary
@@ -311,6 +346,7 @@ def _bench(arguments: argparse.Namespace, settings: Settings) -> None:
 COMMANDS = {
     "run": _run,
     "backfill": _backfill,
+    "renew": _renew,
     "canary": _canary,
     "replay": _replay,
     "similar-items": _similar_items,
@@ -349,7 +385,8 @@ def run(argv: Sequence[str] | None = None) -> None:
     job = load_job(arguments.command)
     if arguments.shard and not job.shardable:
         raise UsageError(f"{job.name} cannot be sharded: only steps that ask a model can")
-    _say(execute(job, arguments.ds, settings, arguments.shard, arguments.reprocess))
+    fresh = job.name in SEARCHES and arguments.fresh
+    _say(execute(job, arguments.ds, settings, arguments.shard, arguments.reprocess, fresh))
 
 
 def main() -> NoReturn:

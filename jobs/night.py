@@ -44,9 +44,10 @@ class Night:
         run_id: str,
         shard: tuple[int, int] | None = None,
         reprocess: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.ds, self.settings, self.store, self.inputs = ds, settings, store, inputs
-        self.run_id, self.shard, self.reprocess = run_id, shard, reprocess
+        self.run_id, self.shard, self.reprocess, self.fresh = run_id, shard, reprocess, fresh
         self.as_of = end_of(ds)
         self.started_at = datetime.now(UTC)
         self.staged: dict[tuple[str, date], int] = {}

@@ -146,10 +146,16 @@ def rival(job: Job, ds: date, store: Store, began: datetime) -> str:
 
 
 def execute(
-    job: Job, ds: date, settings: Settings, shard: tuple[int, int] | None = None, reprocess: bool = False
+    job: Job,
+    ds: date,
+    settings: Settings,
+    shard: tuple[int, int] | None = None,
+    reprocess: bool = False,
+    fresh: bool = False,
 ) -> Outcome:
     """Run a job for a ds unless its published result was made from the very same inputs.
 
+    reprocess: run it in any case. fresh: likewise, and without what an earlier night's search has found.
     Of two that are started at once one runs; the other waits, and finds that there is nothing left to do.
     """
     started, began = time.monotonic(), datetime.now(UTC)
@@ -158,13 +164,13 @@ def execute(
         with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
             inputs = find_inputs(job, ds, store)
             wanted = fingerprint(job, ds, settings, inputs)
-            if not reprocess and is_published(job, ds, store, wanted):
+            if not (reprocess or fresh) and is_published(job, ds, store, wanted):
                 if job.after is not None:
                     job.after(store, ds, settings)
                 notes = (KEPT,) if source_changed(job, ds, store, settings) else ()
                 seconds = time.monotonic() - started
                 return Outcome(job.name, ds, True, seconds, notes=notes, rival=rival(job, ds, store, began))
-            night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess)
+            night = Night(ds, settings, store, inputs, new_run_id(), shard, reprocess, fresh)
             attempt(job, night, wanted, started)
         return finish(job, night, started)
 

@@ -1,7 +1,8 @@
 """tune: how recall would have served users some weeks ago -> settings, quotas and weights of its channels.
 
 It looks at windows of time that end where the ranker's label windows begin, so that what a ranker is trained
-on and judged by is news to it. What was found is used again until it is tuning.days old.
+on and judged by is news to it. What was found is used again until it is tuning.days old, or until
+`nightmill tune --fresh`.
 """
 
 import json
@@ -46,7 +47,7 @@ def window_end(night: Night) -> datetime:
 def _carried(night: Night) -> Row | None:
     """The newest choice, where it is young enough and was made from the settings of this night."""
     partitions = night.earlier("tunings")
-    if not partitions:
+    if night.fresh or not partitions:
         return None
     (row,) = read("tunings", partitions[-1].files).to_pylist()
     tuned: date = row["tuned_ds"]

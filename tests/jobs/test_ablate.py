@@ -41,26 +41,26 @@ def lists(window, users=30):
 def ablations(make_settings, publish):
     """`ablations(training_set)`: the rows by group after a night."""
 
-    def run(rows, **overrides):
+    def run(rows, ds=DS, fresh=False, **overrides):
         settings = make_settings(RANKER__MIN_DATA_IN_LEAF="2", RANKER__MIN_GROUPS="5", **overrides)
         events = [
             {"user_id": f"u{n:02}", "item_id": "i0", "event_time": datetime(2026, 1, 2, tzinfo=UTC)}
             for n in range(30)
         ]
         items = [{"item_id": f"i{n}", "title": f"Item {n}"} for n in range(6)]
-        publish(settings, "ingest", DS, {"interactions": events, "items": items})
-        publish(settings, "build_training_set", DS, {"training_set": rows, "synthetic_pairs": []})
-        publish(settings, "profile_items", DS, {"item_profiles": []})
+        publish(settings, "ingest", ds, {"interactions": events, "items": items})
+        publish(settings, "build_training_set", ds, {"training_set": rows, "synthetic_pairs": []})
+        publish(settings, "profile_items", ds, {"item_profiles": []})
         keys = [{"user_id": "u00", "generation_key": "k1"}, {"user_id": "u01", "generation_key": "k2"}]
-        publish(settings, "profile_users", DS, {"user_profiles": keys})
-        publish(settings, "embed", DS, {"item_embeddings": [], "user_embeddings": []})
-        publish(settings, "simulate_cold_start", DS, {"synthetic_interactions": []})
+        publish(settings, "profile_users", ds, {"user_profiles": keys})
+        publish(settings, "embed", ds, {"item_embeddings": [], "user_embeddings": []})
+        publish(settings, "simulate_cold_start", ds, {"synthetic_interactions": []})
         answers = [
             {"key": key, "prompt_tokens": 400, "output_tokens": 100, "seconds": 2.0} for key in ["k1", "k2"]
         ]
         write_generations(settings.data_root, answers)
-        execute(JOB, DS, settings)
-        found = read("ablations", Store(settings.data_root).published("ablations", DS).files).to_pylist()
+        execute(JOB, ds, settings, fresh=fresh)
+        found = read("ablations", Store(settings.data_root).published("ablations", ds).files).to_pylist()
         return {group: [row for row in found if row["feature_group"] == group] for group in GROUPS}
 
     return run
@@ -75,7 +75,7 @@ def write_generations(root, rows):
     blank = {f.name: "" if f.type == pa.string() else 0 for f in GENERATIONS_SCHEMA if not f.nullable}
     blank["created_at"] = datetime(2026, 1, 1, tzinfo=UTC)
     folder = root / "generations" / "profile_user"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist([blank | row for row in rows], GENERATIONS_SCHEMA)
     pq.write_table(table, folder / "part-0.parquet")
 
@@ -120,3 +120,30 @@ def test_without_two_windows_every_group_is_unsure_and_says_why(ablations, windo
         assert row["verdict"] == "unsure"
         assert said in row["reason"]
         assert row["lift"] is None
+
+
+def test_what_was_measured_is_used_until_it_is_too_old(ablations):
+    rows = [row for window in WINDOWS for row in lists(window)]
+
+    def measured_on(days, **more):
+        found = ablations(rows, DS + timedelta(days=days), **more)
+        return {row["measured_ds"] for group in found.values() for row in group}
+
+    week = {"ABLATION__DAYS": "3"}
+    first = ablations(rows, **week)
+    assert measured_on(1, **week) == {DS}
+    assert measured_on(2, fresh=True, **week) == {DS + timedelta(days=2)}
+    # That search is one day old, the one before three.
+    assert measured_on(3, **week) == {DS + timedelta(days=2)}
+    assert measured_on(5, **week) == {DS + timedelta(days=5)}
+    # Another setting, and every night for itself.
+    assert measured_on(6, ABLATION__WORTHWHILE="0.5", **week) == {DS + timedelta(days=6)}
+    assert measured_on(7) == {DS + timedelta(days=7)}
+    assert first["embeddings"][0]["measured_for"]
+
+
+def test_that_nothing_could_be_measured_yet_is_not_carried_forward(ablations):
+    ablations([], ABLATION__DAYS="3")
+    rows = [row for window in WINDOWS for row in lists(window)]
+    found = ablations(rows, DS + timedelta(days=1), ABLATION__DAYS="3")
+    assert found["embeddings"][0]["measured_ds"] == DS + timedelta(days=1)

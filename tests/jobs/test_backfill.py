@@ -2,7 +2,7 @@
 
 import multiprocessing
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from feature_store.errors import NightmillError
 from feature_store.partitions import Store, read
 from feature_store.tables import TABLES
 from jobs import backfill, cli
-from jobs.backfill import Backfill, stages
+from jobs.backfill import Backfill, renew, stages
 from jobs.night import OF_A_RUN
 from jobs.step import execute
 
@@ -169,3 +169,79 @@ def test_nights_at_once_are_processes_of_their_own(settings_at):
         (job, ds) for job in ("ingest", "profile_users") for ds in DATES[:2]
     }
     assert len(Store(settings.data_root).partitions("user_profiles")) == 2
+
+
+def _whole_nights(settings, dates):
+    """As Airflow runs them: each night with all its jobs, whether the nights before it are there or not."""
+    for ds in dates:
+        for name in CHAIN:
+            execute(_with_a_job_that_looks_back(name), ds, settings)
+
+
+def _seen(settings):
+    """How many earlier nights the job that looks back has seen, by night."""
+    store = Store(settings.data_root)
+    return [read("evaluations", store.published("evaluations", ds).files)["users"][0].as_py() for ds in DATES]
+
+
+def test_whole_nights_in_any_order_are_as_in_order_once_renewed(settings_at, monkeypatch):
+    monkeypatch.setattr(backfill, "load_job", _with_a_job_that_looks_back)
+    wanted = settings_at("in order")
+    _whole_nights(wanted, DATES)
+    assert _seen(wanted) == [0, 1, 2, 3, 4]
+    settings, outcomes = settings_at("backwards"), []
+    _whole_nights(settings, DATES[::-1])
+    assert _seen(settings) == [0, 0, 0, 0, 0]
+    assert renew(settings, outcomes.append, chain=CHAIN) == DATES[1:]
+    assert [(o.job, o.ds) for o in outcomes] == [("evaluate_by_hand", ds) for ds in DATES[1:]]
+    assert _tables(settings.data_root) == _tables(wanted.data_root)
+    assert renew(settings, outcomes.append, chain=CHAIN) == []
+
+
+def test_nights_made_long_ago_are_named_and_left_as_they_are(settings_at, monkeypatch, capsys):
+    monkeypatch.setattr(backfill, "load_job", _with_a_job_that_looks_back)
+    settings = settings_at("data")
+    _whole_nights(settings, DATES[3:])
+    since = datetime.now(UTC)
+    assert renew(settings, _quiet, since, CHAIN) == []
+    _whole_nights(settings, DATES[2::-1])
+    assert renew(settings, _quiet, since, CHAIN) == DATES[1:3]
+    assert _seen(settings) == [0, 1, 2, 0, 1]
+    said = (
+        "2 later nights learnt before these were there: nightmill backfill --from 1998-01-04 --to 1998-01-05"
+    )
+    assert said in capsys.readouterr().out
+
+
+def test_a_night_is_renewed_with_the_settings_it_was_made_with(settings_at, monkeypatch):
+    def looks_back(name):
+        from dataclasses import replace
+
+        job = _with_a_job_that_looks_back(name)
+        return replace(job, settings=("report",)) if name == "evaluate_by_hand" else job
+
+    monkeypatch.setattr(backfill, "load_job", looks_back)
+    settings = settings_at("data")
+    own = settings.model_copy(update={"report": settings.report.model_copy(update={"users": 99})})
+    for ds in DATES[1::-1]:
+        for name in CHAIN:
+            execute(looks_back(name), ds, own)
+    assert renew(settings, _quiet, chain=CHAIN) == [DATES[1]]
+    manifest = Store(settings.data_root).published("evaluations", DATES[1]).manifest
+    assert manifest["settings"]["report"]["users"] == 99
+
+
+def test_what_cannot_be_renewed_is_named_and_stops_no_other(settings_at, monkeypatch):
+    monkeypatch.setattr(backfill, "load_job", _with_a_job_that_looks_back)
+    settings = settings_at("data")
+    _whole_nights(settings, DATES[::-1])
+
+    def refuse(job, ds, settings, **more):
+        if ds == DATES[1]:
+            raise NightmillError("the disk is full")
+        return execute(job, ds, settings, **more)
+
+    monkeypatch.setattr(backfill, "execute", refuse)
+    with pytest.raises(NightmillError, match=r"1 of 4 nights failed.*: 1998-01-02: the disk is full\."):
+        renew(settings, _quiet, chain=CHAIN)
+    assert _seen(settings) == [0, 0, 2, 3, 4]

@@ -42,7 +42,7 @@ ITEMS = [{"item_id": f"i{n:02}", "title": "t", "attributes": "{}", "categories":
 
 @pytest.fixture
 def run(make_settings, publish):
-    def tune(events=None, ds=DS, lists=(10, 5), **overrides):
+    def tune(events=None, ds=DS, lists=(10, 5), fresh=False, **overrides):
         settings = make_settings(**SMALL | overrides)
         as_of = datetime(ds.year, ds.month, ds.day, tzinfo=UTC) + timedelta(days=1)
         known = [event for event in events or history() if event["event_time"] < as_of]
@@ -50,7 +50,7 @@ def run(make_settings, publish):
         publish(settings, "embed", ds, {"item_embeddings": []})
         for days in lists:
             publish(settings, "fit_recall", DS - timedelta(days=days), {"candidates": []})
-        execute(JOB, ds, settings, reprocess=True)
+        execute(JOB, ds, settings, reprocess=True, fresh=fresh)
         (row,) = read("tunings", Store(settings.data_root).published("tunings", ds).files).to_pylist()
         return row
 
@@ -116,6 +116,13 @@ def test_a_choice_is_used_until_it_is_too_old(run):
         assert row["tuned_ds"] == (DS if status == "carried" else DS + timedelta(days=days))
         if status == "carried":
             assert {n: row[n] for n in SAID[1:]} == {n: tuned[n] for n in SAID[1:]}
+
+
+def test_a_fresh_search_takes_no_notice_of_what_was_found(run):
+    run(TUNING__DAYS="3")
+    tomorrow = DS + timedelta(days=1)
+    assert run(ds=tomorrow, TUNING__DAYS="3")["status"] == "carried"
+    assert run(ds=tomorrow, fresh=True, TUNING__DAYS="3")["tuned_ds"] == tomorrow
 
 
 def test_other_settings_are_a_reason_to_search_again(run):
