@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -46,6 +47,13 @@ def record(root: Path, check: Check) -> Path:
     checks = [json.loads(line) for line in reversed(lines[-SHOWN:])]
     write_atomically(site / "index.html", _render(checks, len(lines)))
     return site / "index.html"
+
+
+def checks(root: Path, ds: date) -> list[dict[str, Any]]:
+    """Every check of the tables of a date as `Check` has it, oldest first."""
+    log = root / FOLDER / CHECKS
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    return [check for check in map(json.loads, lines) if check["ds"] == ds.isoformat()]
 
 
 def _render(checks: list[dict[str, object]], total: int) -> str:
