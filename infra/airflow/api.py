@@ -26,12 +26,20 @@ class TaskState:
 
 
 class AirflowApi:
-    """A client of one Airflow, for one DAG."""
+    """A client of one Airflow, for one DAG.
+
+    login: user and password; None for an Airflow that takes every visitor for an administrator.
+    """
 
     def __init__(
-        self, base_url: str, dag: str = "nightly", transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        dag: str = "nightly",
+        transport: httpx.BaseTransport | None = None,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.dag = dag
+        self.login = login
         self.client = httpx.Client(base_url=base_url, timeout=120.0, trust_env=False, transport=transport)
 
     def __enter__(self) -> Self:
@@ -68,13 +76,34 @@ class AirflowApi:
             if health.json()["scheduler"]["status"] != "healthy":
                 return "Airflow's scheduler"
             if "Authorization" not in self.client.headers:
-                token = self.client.get("/auth/token").raise_for_status().json()["access_token"]
-                self.client.headers["Authorization"] = f"Bearer {token}"
+                self.client.headers["Authorization"] = f"Bearer {self._token()}"
             self.raise_import_errors()
             found = self.client.get(f"/api/v2/dags/{self.dag}")
             return None if found.status_code == httpx.codes.OK else f"DAG {self.dag}"
         except httpx.TransportError:
             return "Airflow's API"
+
+    def _token(self) -> str:
+        if self.login is None:
+            answer = self.client.get("/auth/token")
+        else:
+            answer = self.client.post(
+                "/auth/token", json={"username": self.login[0], "password": self.login[1]}
+            )
+        if answer.is_error:
+            raise NightmillError(
+                f"Airflow refused to let us in ({answer.status_code}): {answer.text.strip()}"
+            )
+        token: str = answer.json()["access_token"]
+        return token
+
+    def healthy(self) -> bool:
+        """Whether the api-server answers and reaches its database."""
+        try:
+            answer = self.client.get("/api/v2/monitor/health", timeout=10.0)
+            return answer.is_success and answer.json()["metadatabase"]["status"] == "healthy"
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
 
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any

@@ -1,8 +1,9 @@
 """Where the embedded Airflow lives and how it is configured: one AIRFLOW_HOME under the data root.
 
 `make nightly` and `make airflow` share it, so a night that ran from the command line is green in the UI.
-It listens on the loopback interface only and takes every visitor for an administrator; a shared Airflow is
-configured by the people who run it and needs only the DAG folder and the `generation` pool.
+It listens on the loopback interface only and takes every visitor for an administrator; that of `make cluster`
+(infra/cluster) knows users. One that people share is configured by those who run it, and needs only the DAG
+folder and the `generation` pool.
 """
 
 import os
@@ -42,6 +43,8 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
     base = f"http://{HOST}:{port}"
     own = {
         MARK: str(home),
+        # Titles that processes give themselves would overwrite the variables that say whose they are.
+        "SPT_NOENV": "1",
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),

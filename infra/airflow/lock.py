@@ -29,7 +29,7 @@ def locked(home: Path, wait_seconds: float = 30.0) -> Iterator[int]:
             if owner or time.monotonic() > deadline:
                 who = f"process {owner}" if owner else "a process that does not stop"
                 raise NightmillError(
-                    f"{home} is in use by `make nightly` or `make airflow` ({who}); stop it first"
+                    f"{home} is in use by `make nightly`, `airflow` or `cluster` ({who}); stop it first"
                 )
             stop_leftovers(home)
         os.ftruncate(descriptor, 0)

@@ -67,14 +67,19 @@ def run_dates(settings: Settings, dates: Sequence[date]) -> None:
     print(f"Airflow is starting for {', '.join(map(str, dates))} ...", flush=True)
     with running(settings, on_schedule=False) as airflow:
         print(f"Airflow is up after {airflow.seconds_to_start:.0f} s: {airflow.url}", flush=True)
-        was_paused = airflow.api.pause(False)
-        try:
-            with Watch(airflow.api, dates) as watch:
-                for ds in dates:
-                    run_night(airflow, ds, watch)
-        finally:
-            with contextlib.suppress(NightmillError):
-                airflow.api.pause(was_paused)
+        run_dates_on(airflow, dates)
+
+
+def run_dates_on(airflow: Airflow, dates: Sequence[date]) -> None:
+    """Run the DAG for each date in turn on an Airflow that is there."""
+    was_paused = airflow.api.pause(False)
+    try:
+        with Watch(airflow.api, dates) as watch:
+            for ds in dates:
+                run_night(airflow, ds, watch)
+    finally:
+        with contextlib.suppress(NightmillError):
+            airflow.api.pause(was_paused)
 
 
 def nightly(arguments: Sequence[str] | None) -> None:

@@ -16,7 +16,7 @@ from infra.airflow.api import AirflowApi
 from infra.airflow.home import HOST, POOLS, airflow_home, environment, migrate
 from infra.airflow.lock import locked
 from infra.airflow.port import reserved_port
-from infra.airflow.services import Services
+from infra.airflow.services import Services, airflow_services
 
 
 class Stopped(BaseException):
@@ -49,7 +49,10 @@ def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
     with locked(home) as held, reserved_port() as port:
         env = environment(home, port, os.environ, on_schedule=on_schedule)
         migrate(home, env)
-        with Services(home, env, held) as services, AirflowApi(f"http://{HOST}:{port}") as api:
+        with (
+            Services(home, held, airflow_services(env)) as services,
+            AirflowApi(f"http://{HOST}:{port}") as api,
+        ):
             api.wait_until_ready(services.check)
             services.require_port(port)
             api.ensure_pools(POOLS)

@@ -1,11 +1,12 @@
-"""Airflow's processes: started together, watched together, and all gone when their `with` block ends."""
+"""Processes of servers: started together, watched together, and all gone when their `with` block ends."""
 
 import contextlib
 import ctypes
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,16 +15,40 @@ import psutil
 
 from feature_store.errors import NightmillError
 
-# No triggerer: no task of these DAGs defers. No log server: the UI reads the logs from the same disk.
-COMMANDS = {
-    "api-server": ["api-server"],
-    "dag-processor": ["dag-processor"],
-    "scheduler": ["scheduler", "--skip-serve-logs"],
-}
+# What every process of a service carries in its environment, whoever its parent has become.
+OF_SERVICE = "_NIGHTMILL_SERVICE"
 KILL_ROUNDS = 3  # what a killed process had started shows up only after it
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server: its command and environment.
+
+    user: as whom it runs, None for ourselves. stop_with: the signal that ends it in order. late: whether
+    others need it while they are being stopped; they end first, and of the late ones the last started first.
+    """
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str] = field(repr=False)
+    user: str | None = None
+    stop_with: signal.Signals = signal.SIGTERM
+    late: bool = False
+
+
+def airflow_services(env: Mapping[str, str]) -> list[Service]:
+    """The api-server, the dag-processor and the scheduler of one Airflow."""
+    # No triggerer: no task of these DAGs defers. No log server: the UI reads the logs from the same disk.
+    # Jobs that are being stopped still report to the api-server.
+    airflow = [sys.executable, "-m", "airflow"]
+    return [
+        Service("api-server", [*airflow, "api-server"], env, late=True),
+        Service("dag-processor", [*airflow, "dag-processor"], env),
+        Service("scheduler", [*airflow, "scheduler", "--skip-serve-logs"], env),
+    ]
 
 
 def _stop_with_parent() -> None:
@@ -31,7 +56,7 @@ def _stop_with_parent() -> None:
 
 
 class Services:
-    """The api-server, the dag-processor and the scheduler of one Airflow home.
+    """The running servers of one home, in the order they were added.
 
     Each leads a session of its own, so that Ctrl-C reaches only this process, which then stops them in order;
     each is told to stop when this process dies without a word. Whatever they started and lost (a job whose
@@ -39,27 +64,32 @@ class Services:
     `stop` ends every child of this process. Linux only.
     """
 
-    def __init__(self, home: Path, env: Mapping[str, str], lock: int) -> None:
+    def __init__(self, home: Path, lock: int, services: Sequence[Service] = ()) -> None:
         self.home = home
-        self.env = dict(env)
         self.lock = lock
+        self.services = {service.name: service for service in services}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         try:
-            for name, command in COMMANDS.items():
-                self.processes[name] = self._start(name, command)
+            for service in self.services.values():
+                self.start(service)
         except BaseException:
             self.stop()
             raise
         return self
 
-    def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
-        with self.log(name).open("wb") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "airflow", *command],
-                env=self.env,
+    def start(self, service: Service) -> None:
+        """Start a service, again if it has run before; its log goes on."""
+        self.services[service.name] = service
+        with self.log(service.name).open("ab" if service.name in self.processes else "wb") as output:
+            self.processes[service.name] = subprocess.Popen(
+                service.command,
+                env={**service.env, OF_SERVICE: service.name},
+                user=service.user,
+                group=service.user,
+                extra_groups=None if service.user is None else [],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -82,7 +112,7 @@ class Services:
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise NightmillError(
-                    f"Airflow's {name} stopped with exit code {process.returncode}; see {self.log(name)}"
+                    f"{name} stopped with exit code {process.returncode}; see {self.log(name)}"
                 )
 
     def require_port(self, port: int) -> None:
@@ -100,29 +130,65 @@ class Services:
         if not found:
             raise NightmillError(f"another program took port {port} while Airflow was starting; run it again")
 
-    def stop(self, grace_seconds: float = 10.0) -> None:
-        """Ask every process to stop, then make it; returns when none is left.
+    def stop_one(self, name: str, grace_seconds: float = 10.0) -> None:
+        """End every process of a service that is still there, those it lost to this process included."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            _send(number, self._of(name), grace_seconds)
+        self.processes[name].wait()
 
-        The api-server goes last: jobs that are being stopped still report to it.
-        """
+    def _of(self, name: str) -> list[psutil.Process]:
+        """Our descendants but those of other services; some cannot say whose they are."""
+        others = {
+            p.pid for other, leader in self.processes.items() if other != name for p in _tree(leader.pid)
+        }
+        found = [child for child in _descendants() if child.pid not in others]
+        return [child for child in found if _service_of(child) in (None, name)]
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Ask every process to stop, the late ones last, then make it; returns when none is left."""
         with _signals_ignored():
-            server = self.processes.get("api-server")
-            spared = {server.pid} if server else set()
-            self._send(signal.SIGTERM, spared, grace_seconds)
-            self._send(signal.SIGTERM, set(), grace_seconds)
+            late = [name for name in self.processes if self.services[name].late]
+            spared = {self.processes[name].pid for name in late}
+            trees = {process.pid for pid in spared for process in _tree(pid)}
+            _send(signal.SIGTERM, [c for c in _descendants() if c.pid not in trees], grace_seconds)
+            for name in reversed(late):
+                tree = _tree(self.processes[name].pid)
+                _send(self.services[name].stop_with, tree[:1], grace_seconds, tree)
             for _ in range(KILL_ROUNDS):
-                self._send(signal.SIGKILL, set(), grace_seconds)
+                _send(signal.SIGKILL, _descendants(), grace_seconds)
             for process in self.processes.values():
                 process.wait()
 
-    def _send(self, number: int, spared: set[int], timeout: float) -> int:
-        """Signal every descendant but the spared and wait for them; returns how many there were."""
-        found = [child for child in psutil.Process().children(recursive=True) if child.pid not in spared]
-        for child in found:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.send_signal(number)
-        psutil.wait_procs(found, timeout=timeout)
-        return len(found)
+
+def _descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and what descends from it; nothing where it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _service_of(process: psutil.Process) -> str | None:
+    with contextlib.suppress(psutil.Error):
+        return process.environ().get(OF_SERVICE)
+    return None
+
+
+def _send(
+    number: int,
+    processes: Sequence[psutil.Process],
+    timeout: float,
+    awaited: Sequence[psutil.Process] | None = None,
+) -> None:
+    """Signal processes and wait until they, or those awaited, are gone, at most timeout seconds."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    psutil.wait_procs(processes if awaited is None else awaited, timeout=timeout)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ print(server.getsockname()[1], flush=True); sys.stdin.read()
 
 
 def test_a_server_that_is_not_ours_is_not_talked_to(tmp_path):
-    services = Services(tmp_path, {}, 0)
+    services = Services(tmp_path, 0)
     command = [sys.executable, "-c", LISTEN]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as ours,
