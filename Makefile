@@ -6,7 +6,7 @@ export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(wildcard feature_store jobs dags infra tests)
 
-.PHONY: help setup nightly airflow test check docs lock clean
+.PHONY: help setup nightly airflow cluster test check docs lock clean
 
 help:
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile
@@ -20,6 +20,10 @@ nightly: setup ## the nightly DAG on real data with a real local model (DATES="1
 
 airflow: setup ## Airflow's scheduler and UI on localhost
 	@$(PY) -m infra.airflow.serve
+
+cluster: setup ## PostgreSQL, Spark, a vLLM server and Airflow, one command (ENGINE=none: no model; DATES="...": run these and stop)
+	@.venv/bin/nightmill prepare
+	@$(PY) -m infra.cluster.serve $(if $(ENGINE),--engine $(ENGINE)) $(if $(DATES),--dates $(DATES))
 
 test: setup ## all the tests
 	@$(PY) -m pytest

@@ -115,6 +115,10 @@ def _configuration(settings: Settings) -> dict[str, str]:
     }
     if settings.spark.master.startswith("local"):
         found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    else:
+        # Times without a zone are read in the executor's own.
+        options = f"-Duser.timezone=UTC {settings.spark.java_options}"
+        found |= {"spark.executor.extraJavaOptions": options}
     return found
 
 

@@ -31,6 +31,13 @@ def _java(folder: Path, said: str) -> dict[str, str]:
     return {"JAVA_HOME": str(folder)}
 
 
+def test_executors_of_a_cluster_read_times_as_the_driver_does(make_settings):
+    there = spark._configuration(make_settings(SPARK__MASTER="spark://127.0.0.1:7077"))
+    assert "-Duser.timezone=UTC" in there["spark.executor.extraJavaOptions"]
+    assert "spark.driver.host" not in there
+    assert spark._configuration(make_settings())["spark.driver.host"] == "127.0.0.1"
+
+
 def test_no_java_is_one_sentence_with_the_command_that_installs_it(tmp_path):
     with pytest.raises(NightmillError, match="no java on PATH: install one with `sudo apt-get install"):
         spark.require_java({"PATH": str(tmp_path)})
