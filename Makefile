@@ -33,8 +33,9 @@ check: setup ## ruff and mypy
 	@$(PY) -m ruff format --check $(SOURCES)
 	@$(PY) -m mypy
 
-docs: setup ## write docs/features.md anew from the contracts
+docs: setup ## write docs/features.md and jobs/sql_origins.json anew from contracts and SQL
 	@$(PY) -m feature_store.documentation
+	@$(PY) -m jobs.sql_origins
 
 lock: setup ## renew infra/lock/*.txt from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@infra/setup.sh renew $(UPGRADE)

@@ -17,6 +17,7 @@ from feature_store.partitions import Partition, Store
 from feature_store.remote import open_store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
+from jobs import lineage
 from jobs.night import Night, empty_hash
 from jobs.publish import code_version, digest, discard, publish, source
 
@@ -178,9 +179,10 @@ def execute(
 def attempt(job: Job, night: Night, wanted: str, started: float) -> None:
     """Run a job and publish what it wrote under the fingerprint `wanted`; when that fails nothing is left."""
     try:
-        job.run(night)
-        if night.shard is None:
-            publish(job, night, wanted, time.monotonic() - started)
+        with lineage.told(job, night):
+            job.run(night)
+            if night.shard is None:
+                publish(job, night, wanted, time.monotonic() - started)
     except BaseException:
         discard(night)
         raise
