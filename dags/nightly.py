@@ -6,30 +6,31 @@ may read; its run starts when that day has ended, at 00:00 UTC of the next.
 A job whose inputs have not changed since it last published says so and does nothing, so to clear a run, or to
 run a date twice, is always safe.
 
-**When a task is red**, the last lines of its log say what was refused and what to do. Exit codes 2 (wrong
-settings), 3 (a quality gate refused to publish) and 4 (the token budget is used up) are not tried again;
-anything else is, twice, with growing pauses.
+**When a task is red**, the last lines of its log say what failed, for which date, why, and which command to
+run next. Exit codes 2 (wrong settings), 3 (a quality gate refused to publish) and 4 (the token budget is used
+up) are not tried again; anything else is, twice, with growing pauses. Once it is mended, *Clear* the task.
 
-**One date at a time** (`max_active_runs=1`): `build_training_set` joins the candidates, and `evaluate` judges
-the recommendations, that earlier dates published, so of two dates at once the later would not know what it
-finds. It is not `depends_on_past`, because a night that failed must not keep the next one from publishing.
-The backfill form has a *max active runs* of its own: leave it at 1, and the order forward.
+**Backfills** may run several dates at once, in both directions, over dates that exist or not; `reprocess`
+runs every job again. `build_training_set` learns from the lists of earlier dates and `evaluate` judges them,
+so a date that ran before an older one knows too little. The DAG `renewal` sees to that: it waits until no
+night is running, then runs again whatever learnt from other nights than are there now. Leave it unpaused.
+
+**Parameters** are for one run or one backfill: which published prompts, which profile, how many shards, which
+budget. Left empty, the settings count. The XCom of `profile_items` and `profile_users`, their logs and the
+events of the assets say which prompt and model a run used.
 """
 
+import os
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
-from job_operator import JobOperator
+from deadlines import done_within
+from night_jobs import NIGHTS, RETRIES, asking, list_shards, night_job
+from parameters import budget_tokens, profile, prompt_version, reprocess, shards
 
-ENGINE = {"pool": "generation"}  # as many slots as jobs may use the model at once
-
-
-def job(name: str, doc: str, **options: Any) -> JobOperator:
-    """The task that runs one job."""
-    return JobOperator(task_id=name, job=name, doc_md=doc, **options)
-
+# Set by `make airflow` for data that gets no new days: no night after that one starts by itself.
+LAST_NIGHT = os.environ.get("_NIGHTMILL_LAST_NIGHT")
 
 with DAG(
     dag_id="nightly",
@@ -38,54 +39,40 @@ with DAG(
     # Not "@daily": in Airflow 3 that is a trigger timetable, whose ds is the day the run starts.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(1970, 1, 1, tzinfo=UTC),  # any date may be backfilled
+    end_date=datetime.fromisoformat(f"{LAST_NIGHT}T00:00+00:00") if LAST_NIGHT else None,
     catchup=False,
-    max_active_runs=1,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
+    max_active_runs=1,  # of the schedule; a backfill has its own
+    deadline=done_within(timedelta(hours=6)),
+    default_args=RETRIES,
+    params={
+        "profile": profile(),
+        "item_prompt_version": prompt_version("profile_item", "Prompt for items"),
+        "user_prompt_version": prompt_version("profile_user", "Prompt for users"),
+        "shards": shards(),
+        "budget_tokens": budget_tokens(),
+        "reprocess": reprocess(),
     },
     tags=["nightmill"],
 ):
-    ingest = job("ingest", "Reads the raw files: `interactions`, `items`, `users`.")
-    profile_items = job(
-        "profile_items", "Asks the model about new or changed items: `item_profiles`.", **ENGINE
-    )
-    profile_users = job("profile_users", "Asks the model what users like: `user_profiles`.", **ENGINE)
-    embed = job("embed", "Texts and histories become vectors: `item_embeddings`, `user_embeddings`.")
-    align_embeddings = job(
-        "align_embeddings",
-        "From what is known of items to what users take: `aligned_items`, `alignments`.",
-    )
-    simulate_cold_start = job(
-        "simulate_cold_start",
-        "Asks a judge that was checked which of two cold items users take: `synthetic_interactions`.",
-        **ENGINE,
-    )
-    propose_categories = job(
-        "propose_categories", "For items without a category: `item_categories_proposed`.", **ENGINE
-    )
-    build_features = job(
-        "build_features", "Spark SQL over windows: `lifetimes`, `item_features`, `user_features`."
-    )
-    tune = job("tune", "Searches settings of the recall channels on windows of the past: `tunings`.")
-    fit_recall = job("fit_recall", "Fits every recall channel and merges what they propose: `candidates`.")
-    build_training_set = job(
-        "build_training_set",
-        "Joins past lists, and answers about cold items, with what was known at their time: `training_set`, "
-        "`synthetic_pairs`.",
-    )
-    ablate = job("ablate", "Measures what each group of features is worth: `ablations`.")
-    train_ranker = job("train_ranker", "Fits the ranker on the groups that are worth it: `rankers`.")
-    recommend = job("recommend", "Ranks the candidates of every active user: `recommendations`.")
-    evaluate = job("evaluate", "Earlier recommendations against what came after: `evaluations`, the report.")
+    shares = list_shards()
 
-    ingest >> [profile_items, profile_users]
-    profile_items >> embed
-    [embed, profile_users] >> simulate_cold_start >> fit_recall
-    embed >> [align_embeddings, tune] >> fit_recall
+    ingest = night_job("ingest")
+    profile_items = asking("profile_items", shares, after=[ingest])
+    profile_users = asking("profile_users", shares, after=[ingest])
+    embed = night_job("embed")
+    align_embeddings = night_job("align_embeddings")
+    simulate_cold_start = asking("simulate_cold_start", shares, after=[embed])
+    propose_categories = asking("propose_categories", shares, after=[embed])
+    build_features = night_job("build_features")
+    tune = night_job("tune")
+    fit_recall = night_job("fit_recall")
+    build_training_set = night_job("build_training_set")
+    ablate = night_job("ablate")
+    train_ranker = night_job("train_ranker")
+    recommend = night_job("recommend")
+    evaluate = night_job("evaluate", emits=[NIGHTS])
+
+    profile_items >> embed >> [align_embeddings, tune, simulate_cold_start] >> fit_recall
     [embed, profile_users] >> build_features
     [build_features, fit_recall] >> build_training_set >> ablate >> train_ranker >> recommend
-    embed >> propose_categories  # which the report shows
-    [propose_categories, recommend] >> evaluate
+    [propose_categories, recommend] >> evaluate  # the report shows both

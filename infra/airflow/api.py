@@ -17,12 +17,21 @@ FOLDS = ("::group::", "::endgroup::")
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of a run as the API reports it; seconds is None until its latest try has ended."""
+    """One task of a run as the API reports it; seconds is None until its latest try has ended.
+
+    index: which of the tasks that one was mapped to; -1 where it was not.
+    """
 
     name: str
     state: str
     tries: int
     seconds: float | None
+    index: int = -1
+
+    @property
+    def label(self) -> str:
+        """How it is shown."""
+        return self.name if self.index < 0 else f"{self.name}[{self.index}]"
 
 
 class AirflowApi:
@@ -181,14 +190,20 @@ class AirflowApi:
         """Every task of a run."""
         found = self.call("GET", f"{self._run(run)}/taskInstances")["task_instances"]
         return [
-            TaskState(task["task_id"], task["state"] or "waiting", task["try_number"], task["duration"])
+            TaskState(
+                task["task_id"],
+                task["state"] or "waiting",
+                task["try_number"],
+                task["duration"],
+                task.get("map_index", -1),
+            )
             for task in found
         ]
 
-    def log(self, run: str, task: str, attempt: int) -> list[str]:
-        """The lines of one try's log, without the markers that fold them in the UI."""
-        path = f"{self._run(run)}/taskInstances/{task}/logs/{attempt}"
-        content = self.call("GET", path, full_content="true")["content"]
+    def log(self, run: str, task: TaskState) -> list[str]:
+        """The lines of the latest try's log, without the markers that fold them in the UI."""
+        path = f"{self._run(run)}/taskInstances/{task.name}/logs/{task.tries}"
+        content = self.call("GET", path, full_content="true", map_index=task.index)["content"]
         lines = [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]
         return [line for text in lines for line in text.splitlines() if not line.startswith(FOLDS)]
 

@@ -3,7 +3,7 @@
 `make nightly` and `make airflow` share it, so a night that ran from the command line is green in the UI.
 It listens on the loopback interface only and takes every visitor for an administrator; that of `make cluster`
 (infra/cluster) knows users. One that people share is configured by those who run it, and needs only the DAG
-folder and the `generation` pool.
+folder and the pools.
 """
 
 import os
@@ -15,11 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from feature_store.errors import NightmillError
+from feature_store.sections import Settings
 from feature_store.settings import REPOSITORY
+from jobs.assets import DATASETS
 
 HOST = "127.0.0.1"
 MARK = "_NIGHTMILL_AIRFLOW_HOME"  # how a process that outlived its parents is known
-POOLS = {"generation": 1}
+POOLS = {"generation": 1, "spark": 1}
 
 
 def airflow_home(data_root: Path) -> Path:
@@ -38,7 +40,7 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
     """The variables every Airflow process of this home is started with.
 
     Variables of another Airflow on this machine are dropped: its database must never be touched. on_schedule:
-    whether the scheduler also starts the runs that the timetable asks for, or only those it is told to run.
+    whether the scheduler also starts runs that timetables and assets ask for, or only those it is told to.
     """
     base = f"http://{HOST}:{port}"
     own = {
@@ -73,6 +75,14 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
     kept = {name: value for name, value in environ.items() if not _is_dropped(name)}
     path = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
     return {**kept, "PATH": path, "NIGHTMILL_DATA": str(home.parent), **own}
+
+
+def last_night(settings: Settings) -> dict[str, str]:
+    """A variable for the DAGs: a built-in data set never gets another day, so no night starts by itself.
+
+    Yesterday's date is years after its last event. A date before that one may be run, or backfilled.
+    """
+    return {"_NIGHTMILL_LAST_NIGHT": "2020-12-31"} if settings.source.location in DATASETS else {}
 
 
 def _is_dropped(name: str) -> bool:

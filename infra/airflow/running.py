@@ -13,7 +13,7 @@ from types import FrameType
 from feature_store.errors import NightmillError
 from feature_store.sections import Settings
 from infra.airflow.api import AirflowApi
-from infra.airflow.home import HOST, POOLS, airflow_home, environment, migrate
+from infra.airflow.home import HOST, POOLS, airflow_home, environment, last_night, migrate
 from infra.airflow.lock import locked
 from infra.airflow.port import reserved_port
 from infra.airflow.services import Services, airflow_services
@@ -42,12 +42,13 @@ class Airflow:
 def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
     """Start Airflow for the data root of the settings and stop all of it at the end, whatever happens.
 
-    on_schedule: whether the timetable starts runs too (for a DAG that is not paused).
+    on_schedule: whether timetables and assets start runs too (of a DAG that is not paused).
     """
     begin = time.monotonic()
     home = airflow_home(settings.data_root)
     with locked(home) as held, reserved_port() as port:
         env = environment(home, port, os.environ, on_schedule=on_schedule)
+        env |= last_night(settings) if on_schedule else {}
         migrate(home, env)
         with (
             Services(home, held, airflow_services(env)) as services,

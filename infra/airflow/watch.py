@@ -39,31 +39,31 @@ class Watch:
     def update(self, ds: date, run: str, tasks: Sequence[TaskState]) -> None:
         """Say what has happened since the last update."""
         self.latest = list(tasks)
-        self.bar.total = len(tasks) * len(self.dates)
+        self.bar.total = sum(task.state != "skipped" for task in tasks) * len(self.dates)
         for task in tasks:
-            mark = (ds, task.name, task.tries, task.state)
+            mark = (ds, task.label, task.tries, task.state)
             if task.state in SHOWN and mark not in self.seen and task.seconds is not None:
                 self.seen.add(mark)
-                self._say(f"{ds}  {task.name:<20} {task.state.replace('_', ' '):<12} {task.seconds:8.1f} s")
+                self._say(f"{ds}  {task.label:<20} {task.state.replace('_', ' '):<12} {task.seconds:8.1f} s")
                 self.bar.update(task.state == "success")
-        self.bar.set_description_str(f"{ds} " + ", ".join(t.name for t in tasks if t.state == "running"))
+        self.bar.set_description_str(f"{ds} " + ", ".join(t.label for t in tasks if t.state == "running"))
         if time.monotonic() - self.spoken > SECONDS_BETWEEN_SIGNS_OF_LIFE:
             for task in tasks:
                 if task.state == "running":
-                    self._say(f"{ds}  {task.name:<20} running      {self._last_line(run, task)}")
+                    self._say(f"{ds}  {task.label:<20} running      {self._last_line(run, task)}")
 
     def failure(self, ds: date, run: str) -> str:
         """Which task failed, with the last lines of its log."""
         failed = next(task for task in self.latest if task.state == "failed")
-        lines = self.api.log(run, failed.name, failed.tries)[-LINES_OF_A_FAILURE:]
+        lines = self.api.log(run, failed)[-LINES_OF_A_FAILURE:]
         kept = sum(task.state == "upstream_failed" for task in self.latest)
         others = f"{kept} task{' that needs' if kept == 1 else 's that need'} it did not run"
         return "\n".join(
-            [f"{failed.name} failed for {ds}; {others}. Its log ends:"] + [f"    {line}" for line in lines]
+            [f"{failed.label} failed for {ds}; {others}. Its log ends:"] + [f"    {line}" for line in lines]
         )
 
     def _last_line(self, run: str, task: TaskState) -> str:
-        lines = self.api.log(run, task.name, task.tries)
+        lines = self.api.log(run, task)
         return lines[-1] if lines else ""
 
     def _say(self, line: str) -> None:

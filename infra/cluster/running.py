@@ -9,7 +9,7 @@ from pathlib import Path
 
 from feature_store.sections import Settings
 from infra.airflow.api import AirflowApi
-from infra.airflow.home import HOST, POOLS, airflow_home, environment, migrate
+from infra.airflow.home import HOST, POOLS, airflow_home, environment, last_night, migrate
 from infra.airflow.lock import locked
 from infra.airflow.port import reserved_port
 from infra.airflow.running import Airflow
@@ -44,7 +44,8 @@ def running(settings: Settings, engine: str, host: str = HOST, *, on_schedule: b
     """Start PostgreSQL, Spark, the model server and Airflow for the data root of the settings.
 
     engine: "http" for a model server of our own, else what NIGHTMILL_GENERATION__ENGINE is to be. host:
-    where Airflow listens; all else stays on the loopback. on_schedule: whether the timetable starts runs.
+    where Airflow listens; all else stays on the loopback. on_schedule: whether timetables and assets
+    start runs.
     """
     begin = time.monotonic()
     root = settings.data_root.expanduser().resolve()
@@ -56,6 +57,7 @@ def running(settings: Settings, engine: str, host: str = HOST, *, on_schedule: b
         ports = {name: stack.enter_context(reserved_port(first)) for name, first in FIRST_PORTS.items()}
         postgres, spark, model = _parts(settings, folder, engine, ports)
         env = _environment(home, port, host, postgres, on_schedule)
+        env |= last_night(settings) if on_schedule else {}
         env |= {"NIGHTMILL_DATA": str(root), "NIGHTMILL_GENERATION__ENGINE": engine} | spark.for_jobs()
         supervisor = stack.enter_context(Supervisor(home, held))
         _start_backends(supervisor, env, postgres, spark, model)

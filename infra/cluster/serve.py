@@ -12,7 +12,6 @@ from infra.airflow.home import HOST
 from infra.airflow.nightly import run_dates_on
 from infra.airflow.running import exit_code_of
 from infra.cluster.running import USERS, Cluster, running
-from jobs.assets import DATASETS
 from jobs.cli import Parser, parse_ds
 
 ENGINES = ("http", "fake", "none")
@@ -51,10 +50,8 @@ def serve(arguments: Sequence[str] | None) -> None:
     """What the command does; errors are raised, not printed."""
     options = parse(arguments)
     settings = load_settings()
-    # A built-in data set never gets another day, and yesterday's date is years after its last event.
-    on_schedule = not options.dates and settings.source.location not in DATASETS
     print("PostgreSQL, Spark, the model server and Airflow are starting ...", flush=True)
-    with running(settings, options.engine, options.host, on_schedule=on_schedule) as cluster:
+    with running(settings, options.engine, options.host, on_schedule=not options.dates) as cluster:
         print(f"all healthy after {cluster.seconds_to_start:.0f} s:\n{describe(cluster)}", flush=True)
         if options.dates:
             run_dates_on(cluster.airflow, sorted(set(options.dates)))

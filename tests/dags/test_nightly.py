@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -6,68 +5,41 @@ import pytest
 from feature_store.tables import TABLES
 from jobs.cli import CHAIN, load_job
 
-INSPECT = """
-import os
-from airflow.dag_processing.dagbag import DagBag
-from airflow.serialization.serialized_objects import DagSerialization
-from airflow.timetables.base import DataInterval, TimeRestriction
-from pendulum import datetime
-
-bag = DagBag(os.environ["PYTHONPATH"])
-dag = bag.dags["nightly"]
-timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
-after = timetable.next_dagrun_info(
-    last_automated_data_interval=DataInterval(datetime(1998, 1, 5), datetime(1998, 1, 6)),
-    restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
-)
-result = {
-    "errors": bag.import_errors,
-    "dags": list(bag.dags),
-    "doc": dag.doc_md,
-    "catchup": dag.catchup,
-    "max_active_runs": dag.max_active_runs,
-    "logical_date": str(after.logical_date),
-    "run_after": str(after.run_after),
-    "tasks": {
-        task.task_id: {
-            "upstream": sorted(task.upstream_task_ids),
-            "command": task.command,
-            "pool": task.pool,
-            "retries": task.retries,
-            "backoff": task.retry_exponential_backoff,
-            "doc": task.doc_md,
-        }
-        for task in dag.tasks
-    },
-}
-"""
+SHARDED = [name for name in CHAIN if load_job(name).shardable]
 
 
 @pytest.fixture(scope="module")
-def dag(in_airflow: Callable[..., Any]) -> dict[str, Any]:
-    found: dict[str, Any] = in_airflow(INSPECT)
+def dag(dags: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = dags["nightly"]
     return found
 
 
-def test_the_folder_imports_and_holds_this_dag_only(dag: dict[str, Any]) -> None:
-    assert dag["errors"] == {}
-    assert dag["dags"] == ["nightly"]
+def test_it_is_read_in_a_minute(dag: dict[str, Any]) -> None:
+    assert dag["lines"] < 150
 
 
-def test_one_task_is_one_job(dag: dict[str, Any]) -> None:
-    assert set(dag["tasks"]) == set(CHAIN)
-    for name, task in dag["tasks"].items():
-        assert task["command"] == ["nightmill", name, "--ds", "{{ ds }}"]
+def test_one_task_is_one_job_and_the_shards_of_those_that_ask(dag: dict[str, Any]) -> None:
+    assert set(dag["tasks"]) == {*CHAIN, *(f"{name}_shards" for name in SHARDED), "list_shards"}
+    for name in CHAIN:
+        command = dag["tasks"][name]["command"]
+        assert command[:3] == ["nightmill", name, "--ds"]
+        assert command[4] == "{{ '--reprocess' if params.get('reprocess') else '' }}"
+    for name in SHARDED:
+        shards = dag["tasks"][f"{name}_shards"]
+        assert shards["mapped"]
+        assert (shards["job"], shards["outlets"]) == (name, [])
+        # An empty list of shards skips them, and the job that publishes does it all.
+        assert dag["tasks"][name]["rule"] == "none_failed"
 
 
 def test_order(dag: dict[str, Any]) -> None:
-    assert {name: task["upstream"] for name, task in dag["tasks"].items()} == {
+    assert {name: dag["tasks"][name]["upstream"] for name in CHAIN} == {
         "ingest": [],
-        "profile_items": ["ingest"],
-        "profile_users": ["ingest"],
+        "profile_items": ["ingest", "profile_items_shards"],
+        "profile_users": ["ingest", "profile_users_shards"],
         "embed": ["profile_items"],
-        "simulate_cold_start": ["embed", "profile_users"],
-        "propose_categories": ["embed"],
+        "simulate_cold_start": ["embed", "simulate_cold_start_shards"],
+        "propose_categories": ["embed", "propose_categories_shards"],
         "build_features": ["embed", "profile_users"],
         "tune": ["embed"],
         "align_embeddings": ["embed"],
@@ -82,40 +54,65 @@ def test_order(dag: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", CHAIN)
 def test_a_job_comes_after_those_whose_tables_it_reads(dag: dict[str, Any], name: str) -> None:
-    before, todo = set(), [name]
-    while todo:
-        upstream = dag["tasks"][todo.pop()]["upstream"]
-        before.update(upstream)
-        todo.extend(upstream)
     read = {TABLES[given.table].job for given in load_job(name).inputs if not given.earlier}
-    assert read <= before
+    for task in [name, f"{name}_shards"] if name in SHARDED else [name]:
+        before, todo = set(), [task]
+        while todo:
+            upstream = dag["tasks"][todo.pop()]["upstream"]
+            before.update(upstream)
+            todo.extend(upstream)
+        assert read <= before
 
 
 def test_the_run_for_a_day_starts_when_the_day_has_ended(dag: dict[str, Any]) -> None:
     # The night of January 6 is the one after that of January 5, and is known at the midnight that ends it.
-    assert dag["logical_date"].startswith("1998-01-06 00:00:00+00:00")
-    assert dag["run_after"].startswith("1998-01-07 00:00:00+00:00")
+    assert dag["next"] == ["1998-01-06 00:00:00+00:00", "1998-01-07 00:00:00+00:00"]
     assert not dag["catchup"]
+    assert dag["end_date"] == "None"
 
 
-def test_one_date_at_a_time(dag: dict[str, Any]) -> None:
+def test_the_schedule_runs_one_date_at_a_time(dag: dict[str, Any]) -> None:
     assert dag["max_active_runs"] == 1
 
 
-def test_the_jobs_that_ask_the_model_share_its_pool(dag: dict[str, Any]) -> None:
-    pooled = {name for name, task in dag["tasks"].items() if task["pool"] == "generation"}
-    assert pooled == {name for name in CHAIN if load_job(name).shardable}
+def test_pools(dag: dict[str, Any]) -> None:
+    pools = {name: task["pool"] for name, task in dag["tasks"].items() if task["pool"] != "default_pool"}
+    asking = {task: "generation" for name in SHARDED for task in (name, f"{name}_shards")}
+    assert pools == asking | {"build_features": "spark", "build_training_set": "spark"}
 
 
-def test_failures_are_tried_again_with_growing_pauses(dag: dict[str, Any]) -> None:
+def test_failures_are_tried_again_with_growing_pauses_and_explained(dag: dict[str, Any]) -> None:
     for task in dag["tasks"].values():
-        assert (task["retries"], task["backoff"]) == (2, 2.0)
+        assert (task["retries"], task["backoff"], task["callbacks"]) == (2, 2.0, [1, 1])
+
+
+def test_every_job_ends_some_time(dag: dict[str, Any]) -> None:
+    hours = {name: task["hours"] for name, task in dag["tasks"].items() if name != "list_shards"}
+    assert {name for name, limit in hours.items() if not limit} == set()
+    assert hours["profile_items_shards"] == hours["profile_items"]
+
+
+def test_somebody_is_told_of_a_night_that_takes_six_hours(dag: dict[str, Any]) -> None:
+    alert = dag["deadline"]
+    assert alert["interval"]["__data__"] == 6 * 3600
+    assert alert["reference"] == {"reference_type": "DagRunQueuedAtDeadline"}
+    # The default executor runs it itself: there is no triggerer to start.
+    assert alert["callback"]["__classname__"].endswith("SyncCallback")
+    assert alert["callback"]["__data__"]["path"] == "deadlines.say_late"
+
+
+def test_every_table_is_an_asset_of_the_job_that_writes_it(dag: dict[str, Any]) -> None:
+    for name in CHAIN:
+        found = dict(dag["tasks"][name]["outlets"])
+        if name == "evaluate":
+            assert found.pop("nights") == "nightmill://nights/complete"
+        assert set(found) == set(load_job(name).outputs)
+        assert all(uri == f"nightmill://tables/{table}" for table, uri in found.items())
 
 
 def test_documentation(dag: dict[str, Any]) -> None:
     assert "When a task is red" in dag["doc"]
+    assert "leave it at 1" not in dag["doc"]
     for name, task in dag["tasks"].items():
-        for table in load_job(name).outputs:
-            if table in {"item_factors", "user_factors", "rankers"}:  # models, for the jobs' own use
-                continue
-            assert f"`{table}`" in task["doc"]
+        assert "When it is red" in task["doc"]
+        assert name not in CHAIN or all(f"`{table}`" in task["doc"] for table in load_job(name).outputs)

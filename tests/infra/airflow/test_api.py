@@ -83,15 +83,18 @@ def test_pausing_tells_how_it_was(airflow: Script, asked: list[tuple[str, Any]])
 
 
 def test_tasks(airflow: Script) -> None:
-    found = {"task_id": "embed", "state": None, "try_number": 0, "duration": None}
-    api = airflow({f"GET {RUN}/taskInstances": {"task_instances": [found]}})
-    assert api.tasks("by_hand") == [TaskState("embed", "waiting", 0, None)]
+    found = {"task_id": "embed", "state": None, "try_number": 0, "duration": None, "map_index": -1}
+    shard = found | {"task_id": "profile_items_shards", "map_index": 1}
+    api = airflow({f"GET {RUN}/taskInstances": {"task_instances": [found, shard]}})
+    tasks = api.tasks("by_hand")
+    assert tasks[0] == TaskState("embed", "waiting", 0, None)
+    assert [task.label for task in tasks] == ["embed", "profile_items_shards[1]"]
 
 
 def test_a_log_is_its_lines_without_folding_marks(airflow: Script) -> None:
     content = [{"event": "::group::Pre Execute"}, {"event": "one\ntwo"}, {"event": "::endgroup::"}]
     api = airflow({f"GET {RUN}/taskInstances/embed/logs/2": {"content": content}})
-    assert api.log("by_hand", "embed", 2) == ["one", "two"]
+    assert api.log("by_hand", TaskState("embed", "failed", 2, 1.0)) == ["one", "two"]
 
 
 def test_a_refusal_is_one_line_with_airflows_reason(airflow: Script) -> None:

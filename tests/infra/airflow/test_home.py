@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from feature_store.errors import NightmillError
-from infra.airflow.home import airflow_home, environment
+from feature_store.settings import load_settings
+from infra.airflow.home import airflow_home, environment, last_night
 
 
 def test_the_home_is_under_the_data_root(tmp_path: Path) -> None:
@@ -35,6 +36,13 @@ def test_it_listens_on_loopback_and_every_part_knows_the_port(tmp_path: Path) ->
     env = environment(tmp_path, 8123, {}, on_schedule=False)
     assert env["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8123/execution/"
+
+
+def test_data_that_gets_no_new_days_gets_no_new_nights() -> None:
+    settings = load_settings({})
+    assert last_night(settings) == {"_NIGHTMILL_LAST_NIGHT": "2020-12-31"}  # MovieLens-100k ends in 1998
+    own = settings.source.model_copy(update={"location": "s3://shop"})
+    assert last_night(settings.model_copy(update={"source": own})) == {}
 
 
 def test_secrets_are_new_each_time(tmp_path: Path) -> None:

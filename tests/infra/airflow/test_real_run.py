@@ -98,18 +98,22 @@ def test_nights_in_order_until_a_gate_refuses(
     # Only the report waits for proposals of categories.
     order.remove("propose_categories")
     chain = [name for name in CHAIN if name != "propose_categories"]
-    assert set(order[1:8]) == set(chain[1:8])
+    assert set(order[1:9]) == set(chain[1:9])
     in_a_row = ("profile_items", "embed", "tune", "fit_recall")
     assert sorted(in_a_row, key=order.index) == list(in_a_row)
-    assert order[8:] == chain[8:]
+    assert order[9:] == chain[9:]
 
     # The refused job was not tried twice, what needs it did not run, and the third date was not begun.
     assert sorted(second) == [
         f"{job} --ds 1998-01-08" for job in ("ingest", "profile_items", "profile_users")
     ]
     assert process.returncode == 1
-    assert f"profile_items failed for 1998-01-08; {len(CHAIN) - 3} tasks that need it did not run" in output
-    assert "    nightmill: item 7 has no tags" in output
+    # Two more tasks are the shards of jobs that need it.
+    assert (
+        f"profile_items failed for 1998-01-08; {len(CHAIN) - 3 + 2} tasks that need it did not run" in output
+    )
+    assert "    it said: nightmill: item 7 has no tags" in output
+    assert "    command: nightmill profile_items --ds 1998-01-08" in output
 
 
 def test_a_signal_in_mid_run_stops_everything(
