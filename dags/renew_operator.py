@@ -1,0 +1,45 @@
+"""`nightmill renew`, which remembers in Airflow from when on nights are to be looked at next time."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Asset, Context
+
+from job_operator import NightmillOperator
+from parameters import template
+
+KEY = "renewed_at"
+
+
+class RenewOperator(NightmillOperator):
+    """Run again what learnt from other nights than are there now, of the nights since the last renewal.
+
+    That is: since the last one that succeeded began; it is kept in the asset's own state, since Airflow knows
+    no order of runs that an asset began. Where there was none, since the first night began that told of it.
+    told_by: the asset whose events begin it. The parameter `since` overrides, and is not remembered.
+    """
+
+    template_fields = (*NightmillOperator.template_fields, "since")
+
+    def __init__(self, *, told_by: Asset, **kwargs: Any) -> None:
+        super().__init__(command=["nightmill", "renew"], inlets=[told_by], **kwargs)
+        self.told_by, self.since, self.began = told_by, template("since"), ""
+
+    def before(self, context: Context) -> None:
+        """Find out since when."""
+        self.began = datetime.now(UTC).isoformat()
+        if since := self.since or self.last(context):
+            self.command += ["--since", since]
+
+    def last(self, context: Any) -> str:
+        """When the last renewal began, or else the first night that told of it; empty: neither is known."""
+        if found := context["asset_state_store"][self.told_by].get(KEY):
+            return str(found)
+        events = context["triggering_asset_events"].get(self.told_by, [])
+        begun = [event.source_dag_run.start_date for event in events if event.source_dag_run]
+        return min(begun).isoformat() if begun else ""
+
+    def after(self, context: Context) -> None:
+        """Remember when it began: nights that were published meanwhile are looked at again next time."""
+        if not self.since:
+            context["asset_state_store"][self.told_by].set(KEY, self.began)
