@@ -406,6 +406,12 @@ class Retention(Section):
     grace_hours: float = Field(ge=0)
 
 
+class Log(Section):
+    """How the commands say what they do."""
+
+    format: Literal["text", "json"]
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -433,6 +439,7 @@ class Settings(Section):
     spark: Spark
     store: RemoteCopy
     retention: Retention
+    log: Log
 
     @field_validator("data_root", "cache_root")
     @classmethod

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from feature_store.errors import BudgetExhausted, NightmillError, UsageError
 from feature_store.settings import Settings, load_settings
+from jobs import logs
 from jobs.step import Job, Outcome, execute
 
 # The way of the data, in order.
@@ -40,6 +41,9 @@ CHAIN = (
 
 # Jobs that use what an earlier night found, as long as it is young.
 SEARCHES = ("tune", "ablate")
+
+# Commands that print what they were asked for: a result, and no log.
+RESULTS = {"sql", "status", "similar-items", "bench"}
 
 # infra/benchmarks/<name>.py
 BENCHMARKS = ("generation", "features", "quality", "anchors", "recommend", "cold-start")
@@ -216,7 +220,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
                     if not error.published:
                         raise
                     exhausted = error
-                    print(f"nightmill: {error}", file=sys.stderr, flush=True)
+                    logs.say(f"nightmill: {error}", "error")
     if exhausted is not None:
         raise exhausted
     print(
@@ -378,6 +382,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Run one command; errors are raised, not printed."""
     arguments = build_parser().parse_args(argv)
     settings = load_settings()
+    logs.install(settings, stdout=arguments.command not in RESULTS)
     check_data_root(settings.data_root)
     if arguments.command in COMMANDS:
         COMMANDS[arguments.command](arguments, settings)
@@ -394,19 +399,17 @@ def main() -> NoReturn:
     try:
         run()
     except NightmillError as error:
-        print(f"nightmill: {error}", file=sys.stderr)
+        logs.say(f"nightmill: {error}", "error")
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
             raise
         where = error.filename or "the data root or the temporary folder"
-        print(
-            f"nightmill: {where}: {error.strerror}; nothing was published, free it and run again",
-            file=sys.stderr,
-        )
+        said = f"nightmill: {where}: {error.strerror}; nothing was published, free it and run again"
+        logs.say(said, "error")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("nightmill: interrupted; nothing half-done was published", file=sys.stderr)
+        logs.say("nightmill: interrupted; nothing half-done was published", "error")
         sys.exit(130)
     sys.exit(0)
 

@@ -17,7 +17,7 @@ from feature_store.partitions import Partition, Store
 from feature_store.remote import open_store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs import lineage
+from jobs import lineage, logs
 from jobs.night import Night, empty_hash
 from jobs.publish import code_version, digest, discard, publish, source
 
@@ -160,6 +160,7 @@ def execute(
     Of two that are started at once one runs; the other waits, and finds that there is nothing left to do.
     """
     started, began = time.monotonic(), datetime.now(UTC)
+    logs.about(settings, job.name, ds)
     store = open_store(settings)
     with store.lease():
         with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
@@ -178,6 +179,7 @@ def execute(
 
 def attempt(job: Job, night: Night, wanted: str, started: float) -> None:
     """Run a job and publish what it wrote under the fingerprint `wanted`; when that fails nothing is left."""
+    logs.about(night.settings, job.name, night.ds, night.run_id)
     try:
         with lineage.told(job, night):
             job.run(night)

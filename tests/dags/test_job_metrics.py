@@ -50,7 +50,14 @@ def data_root(tmp_path: Path) -> Path:
         ("profile_items", "2/2", 50, 10),
         ("profile_users", "", 900, 90),
     ):
-        entry = {"ds": DS, "job": job, "run_id": "r", "prompt_name": "p", "model_id": "m", "engine": "fake"}
+        entry: dict[str, Any] = {
+            "ds": DS,
+            "job": job,
+            "run_id": "r",
+            "prompt_name": "p",
+            "model_id": "m",
+            "engine": "fake",
+        }
         entry |= {"shard": shard, "prompt_tokens": read, "output_tokens": written}
         (ledger / f"{job}-{shard.replace('/', 'of')}.json").write_text(json.dumps(entry))
     return tmp_path
