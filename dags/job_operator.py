@@ -10,6 +10,8 @@ from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from failures import FINAL_EXIT_CODES, say_what_to_do
+from job_metrics import emit
+from lineage_parent import parent_of
 from parameters import VARIABLES, flag, template
 from published import in_words, published
 
@@ -42,7 +44,7 @@ class NightmillOperator(BaseOperator):
         self.environment = {name: value for name, value in self.environment.items() if value}
         self.hook = SubprocessHook()
         # Unbuffered, so that the log has the command's lines in the order and at the time they were written.
-        environment = {**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **parent_of(context), **self.environment, "PYTHONUNBUFFERED": "1"}
         self.result = self.hook.run_command(self.command, env=environment, cwd=os.getcwd())
         code = self.result.exit_code
         if code != 0:
@@ -86,10 +88,12 @@ class JobOperator(NightmillOperator):
         command = ["nightmill", job, "--ds", "{{ ds | default('') }}", flag("reprocess"), *flags]
         super().__init__(command=[*command, *(["--shard", shard] if shard else [])], **kwargs)
         self.job, self.writes, self.emits, self.shard = job, tuple(writes), tuple(emits), shard
+        self.began: datetime | None = None
 
     def before(self, context: Context) -> None:
         """Raise AirflowFailException when the day of the run is not over."""
         refuse_unfinished(context)
+        self.began = datetime.now(UTC)
 
     def after(self, context: Context) -> dict[str, dict[str, Any]]:
         """Tell the log, the assets' events and XCom what is published now; by table."""
@@ -99,6 +103,8 @@ class JobOperator(NightmillOperator):
         except Exception:  # the job is done, and whoever looks at the run learns a little less of it
             self.log.exception("The manifests of %s for %s cannot be read", self.job, ds)
             return {}
+        if self.began and not self.shard:
+            emit(self.job, ds, self.began, self.environment)
         for table, account in found.items():
             self.log.info("published %s", in_words(table, account))
             context["outlet_events"][table_asset(table)].extra = account

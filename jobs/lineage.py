@@ -148,7 +148,7 @@ def _run_facets(night: Night, error: BaseException | None) -> dict[str, Any]:
     if error is not None:
         facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(type(error).__name__, "PYTHON")
     if parent := os.environ.get(PARENT):
-        namespace, job, run = parent.split("/")
+        namespace, job, run = parent.rsplit("/", 2)
         facets["parent"] = parent_run.ParentRunFacet(parent_run.Run(run), parent_run.Job(namespace, job))
     return facets
 
