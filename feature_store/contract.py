@@ -145,6 +145,7 @@ GENERATIONS_SCHEMA = pa.schema(
         pa.field("temperature", NUMBER, True),
         pa.field("seed", INTEGER, True),
         pa.field("cut_fields", TEXTS, True),
+        pa.field("user_id", TEXT, True),
     ]
 )
 

@@ -43,6 +43,11 @@ def record(root: Path, check: Check) -> Path:
     site.mkdir(parents=True, exist_ok=True)
     with open(site / CHECKS, "a", encoding="utf-8") as handle:
         handle.write(json.dumps(asdict(check), default=str) + "\n")
+    return write_index(site)
+
+
+def write_index(site: Path) -> Path:
+    """Write the index of the checks that are on record."""
     lines = (site / CHECKS).read_text("utf-8").splitlines()
     checks = [json.loads(line) for line in reversed(lines[-SHOWN:])]
     write_atomically(site / "index.html", _render(checks, len(lines)))

@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+# Of the two locks of `alone`: the queue in front of it, and the thing itself.
+NEXT, ALONE = "next-alone", "alone"
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -56,6 +59,44 @@ def locked(path: Path, who: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def in_company(folder: Path, who: str) -> Iterator[None]:
+    """Work beside others, but not beside anybody who is `alone` in the folder: that one is waited for."""
+    with _shared(folder / f"{NEXT}.lock", who):
+        pass  # whoever wants to be alone goes before those who come later, and so gets its turn
+    with _shared(folder / f"{ALONE}.lock", who):
+        yield
+
+
+@contextmanager
+def alone(folder: Path, who: str) -> Iterator[None]:
+    """Work while nobody works `in_company`: waits for those who do, and those who come later wait for it."""
+    with locked(folder / f"{NEXT}.lock"):
+        descriptor = _open(folder / f"{ALONE}.lock")
+        try:
+            if not try_lock(descriptor):
+                # They are many, and the file does not say who.
+                print(
+                    f"nightmill: {who} waits until the jobs at work have ended", file=sys.stderr, flush=True
+                )
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _shared(path: Path, who: str) -> Iterator[None]:
+    descriptor = _open(path)
+    try:
+        if not try_lock(descriptor, fcntl.LOCK_SH):
+            _say_who_holds(descriptor, path, who)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock of a file if nobody else does; yields whether it is held."""
     descriptor = _open(path)
@@ -78,10 +119,10 @@ def _sign(descriptor: int) -> None:
     os.pwrite(descriptor, json.dumps(asdict(Holder.this())).encode(), 0)
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file unless another process holds it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

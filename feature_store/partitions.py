@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from feature_store.errors import NightmillError
 from feature_store.leases import lease
-from feature_store.locks import locked, locked_if_free
+from feature_store.locks import alone, in_company, locked, locked_if_free
 from feature_store.tables import TABLES
 
 POINTER = "published.json"
@@ -140,6 +140,23 @@ class Store:
     def lock_if_free(self, name: str) -> AbstractContextManager[bool]:
         """Hold a named lock if nobody else does; the block gets to know whether it is held."""
         return locked_if_free(self.root / "locks" / f"{name}.lock")
+
+    def in_company(self, who: str) -> AbstractContextManager[None]:
+        """Work beside others, but not while somebody is `alone` here (`nightmill forget`)."""
+        return in_company(self.root / "locks", who)
+
+    def alone(self, who: str) -> AbstractContextManager[None]:
+        """Work while no job does; waits for those at work, and lets those that come later wait."""
+        return alone(self.root / "locks", who)
+
+    def read_shared(self, name: str) -> list[str]:
+        """A small text of the data root that all machines share; nothing where nobody wrote it."""
+        path = self.root / name
+        return [path.read_text("utf-8")] if path.exists() else []
+
+    def write_shared(self, name: str, text: str) -> None:
+        """Write a small text for all machines that share what is published here."""
+        write_atomically(self.root / name, text)
 
     def lease(self) -> AbstractContextManager[int]:
         """Keep what is published now from garbage collection; yields the moment from which on it does."""

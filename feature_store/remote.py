@@ -87,6 +87,49 @@ class RemoteStore(Store):
                 self.remote.rm_file(self._at(path))
         super().withdraw(table, ds)
 
+    def read_shared(self, name: str) -> list[str]:
+        """A small text as it is here, and as it is in the remote."""
+        with self._reached(name):
+            try:
+                there = [self.remote.cat_file(self._at(name)).decode()]
+            except FileNotFoundError:
+                there = []
+        return [*super().read_shared(name), *there]
+
+    def write_shared(self, name: str, text: str) -> None:
+        """Write a small text here and to the remote."""
+        super().write_shared(name, text)
+        self._put_pointer(name, text)
+
+    def remote_runs(self, table: str) -> Iterator[tuple[date, str]]:
+        """Every run of a table that is in the remote, published or not."""
+        for folder in self._listed(f"runs/{table}"):
+            for run in self._listed(f"runs/{table}/{folder}"):
+                yield date.fromisoformat(folder), run
+
+    def fetch_run(self, table: str, ds: date, run_id: str, folder: Path) -> None:
+        """Copy the files of a run in the remote into a folder, as they are."""
+        path = f"runs/{table}/{ds}/{run_id}"
+        for name in self._listed(path):
+            with self._reached(path):
+                self.remote.get_file(self._at(f"{path}/{name}"), str(folder / name))
+
+    def remove_run(self, table: str, ds: date, run_id: str) -> None:
+        """Remove the files of a run from the remote."""
+        path = f"runs/{table}/{ds}/{run_id}"
+        with self._reached(path):
+            self.remote.rm(self._at(path), recursive=True)
+
+    def _listed(self, path: str) -> list[str]:
+        """The names in a folder of the remote, none where there is no such folder."""
+        with self._reached(path):
+            self.remote.invalidate_cache()
+            try:
+                found = self.remote.ls(self._at(path), detail=False)
+            except FileNotFoundError:
+                return []
+        return sorted(name for one in found if (name := Path(str(one)).name) != Path(path).name)
+
     def _follow(self, table: str, ds: date, state: str = "") -> None:
         """Make the local pointer say what the remote one says, its files first."""
         path = _pointer(table, ds)

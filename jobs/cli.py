@@ -155,6 +155,11 @@ def build_parser() -> Parser:
     commands.add_parser("compact", help="merge the small parts of stored answers and vectors into large ones")
     gc = commands.add_parser("gc", help="remove superseded runs, and partitions older than retention.days")
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    forget = commands.add_parser("forget", help="remove everything that is stored of a user, for good")
+    forget.add_argument(
+        "--user-id", action="append", required=True, help="user_id (may be given several times)"
+    )
+    forget.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     commands.add_parser("status", help="what is published, how fresh, what it cost")
     commands.add_parser("prepare", help="fetch and verify the default models and data")
     bench = commands.add_parser("bench", help="a benchmark, side by side with a peer")
@@ -258,7 +263,8 @@ def _canary(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.canary import canary
     from jobs.llm.server import shared_server
 
-    with open_store(settings).lease(), shared_server(settings.data_root):
+    store = open_store(settings)
+    with store.lease(), store.in_company(f"canary for {arguments.ds}"), shared_server(settings.data_root):
         verdict = canary(arguments.ds, settings, keep=arguments.keep)
     if verdict.traces:
         raise NightmillError(str(verdict))
@@ -319,6 +325,13 @@ def _gc(arguments: argparse.Namespace, settings: Settings) -> None:
     print(collect(open_store(settings), settings, arguments.dry_run))
 
 
+def _forget(arguments: argparse.Namespace, settings: Settings) -> None:
+    from feature_store.remote import open_store
+    from jobs.forget import forget
+
+    print(forget(open_store(settings), settings, arguments.user_id, arguments.dry_run))
+
+
 def _status(arguments: argparse.Namespace, settings: Settings) -> None:
     from feature_store.remote import open_store
     from jobs.status import render_status
@@ -358,6 +371,7 @@ COMMANDS = {
     "export-feast": _export_feast,
     "compact": _compact,
     "gc": _gc,
+    "forget": _forget,
     "status": _status,
     "prepare": _prepare,
     "bench": _bench,

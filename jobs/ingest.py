@@ -16,7 +16,7 @@ from feature_store.partitions import Partition, write_atomically
 from feature_store.settings import Settings
 from jobs import arrivals
 from jobs.catalogue_history import as_known
-from jobs.night import Night, content_hash
+from jobs.night import CONTENT_HASH, Night, content_hash
 from jobs.sources import formats, places, tables
 from jobs.sources.catalogue import SINCE, with_unknown, with_unlisted
 from jobs.sources.tables import Raw
@@ -57,6 +57,8 @@ def _account(night: Night, raw: Raw, skipped: int) -> None:
         night.note(note)
     read = raw.accounts["interactions"]
     night.count(read=read.read, left_out=read.left_out, merged=read.merged, files_unchanged=skipped)
+    if read.forgotten:
+        night.count(forgotten=read.forgotten)
     for refused in raw.refused:
         night.quarantine(refused.where, "malformed", refused.problem, refused.raw)
 
@@ -101,7 +103,7 @@ def _rebuilt(night: Night, events: pa.Table, published: list[Partition]) -> dict
     """
     later = [partition for partition in published if partition.ds > night.ds]
     days = arrivals.by_day(arrivals.unknown(events, later))
-    now = {partition.ds: partition.fingerprint for partition in published if partition.ds <= night.ds}
+    now = {partition.ds: _says(partition) for partition in published if partition.ds <= night.ds}
     wanted = {day: days.get(day, events.slice(0, 0)) for day in {*days, *now, night.ds}}
     changed = {
         day: rows
@@ -113,6 +115,11 @@ def _rebuilt(night: Night, events: pa.Table, published: list[Partition]) -> dict
     )
     night.count(new=sum(rows.num_rows for rows in changed.values()))
     return changed
+
+
+def _says(partition: Partition) -> str:
+    """The hash of what a day says; one that lost rows of a forgotten user keeps the fingerprint it had."""
+    return str(partition.manifest.get(CONTENT_HASH) or partition.fingerprint)
 
 
 def _stage_entities(night: Night, raw: Raw, kept: list[Partition]) -> None:

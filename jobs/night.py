@@ -23,6 +23,8 @@ from jobs.progress import Progress
 
 # Columns that tell one run from another that says the same.
 OF_A_RUN = ("run_id", "generated_at", "known_at", "ingested_at")
+# In a manifest: the hash of its rows, where they are no longer those of the fingerprint (jobs/forget.py).
+CONTENT_HASH = "content_hash"
 # A night that is run later than this after its as_of is a backfill, not a night that really ran.
 ACTUAL_WITHIN = timedelta(hours=36)
 

@@ -36,7 +36,7 @@ def run(night: Night) -> None:
     for history in _scope(night, titles):
         row = {"history": [titles[item] for item in history.item_ids]}
         shown[history.user_id], newest[history.user_id] = len(row["history"]), history.newest
-        requests.append(prompt.request(history.user_id, row, model.ref, sampling))
+        requests.append(prompt.request(history.user_id, row, model.ref, sampling, history.user_id))
 
     language, allowed = night.settings.profiles.language, night.settings.privacy.allowed_attributes
 

@@ -31,8 +31,8 @@ def check_replayable(job: Job) -> None:
 def replay(job: Job, ds: date, settings: Settings) -> Outcome:
     """Ask about the refused rows of a published partition again; nothing to do where there are none."""
     started = time.monotonic()
-    store = open_store(settings)
-    with store.lease(), store.lock(lock_name(job, ds), f"{job.name} for {ds}"):
+    store, said = open_store(settings), f"{job.name} for {ds}"
+    with store.lease(), store.in_company(said), store.lock(lock_name(job, ds), said):
         partition = store.published(job.outputs[0], ds)
         if partition is None:
             raise NightmillError(

@@ -162,8 +162,9 @@ def execute(
     started, began = time.monotonic(), datetime.now(UTC)
     logs.about(settings, job.name, ds)
     store = open_store(settings)
-    with store.lease():
-        with store.lock(lock_name(job, ds, shard), f"{job.name} for {ds}"):
+    said = f"{job.name} for {ds}"
+    with store.lease(), store.in_company(said):
+        with store.lock(lock_name(job, ds, shard), said):
             inputs = find_inputs(job, ds, store)
             wanted = fingerprint(job, ds, settings, inputs)
             if not (reprocess or fresh) and is_published(job, ds, store, wanted):

@@ -100,6 +100,7 @@ def _row(request: Request, answer: Answer, now: datetime) -> dict[str, Any]:
         "temperature": request.sampling.temperature,
         "seed": request.sampling.seed,
         "cut_fields": list(request.cut_fields),
+        "user_id": request.user_id or None,
     }
 
 

@@ -103,14 +103,21 @@ class Prompt:
             raise NightmillError(f"prompt {self.name} v{self.version} cannot be rendered: {error}") from None
 
     def request(
-        self, entity_id: str, row: Mapping[str, Any], model: ModelRef, sampling: SamplingRef
+        self,
+        entity_id: str,
+        row: Mapping[str, Any],
+        model: ModelRef,
+        sampling: SamplingRef,
+        user_id: str = "",
     ) -> Request:
-        """The question about one row."""
+        """The question about one row; user_id: the user whose history or fields it shows."""
         cuts: list[str] = []
         messages = self.render(row, cuts)
         schema = None if self.choices else self.output
         cut_fields = tuple(dict.fromkeys(cuts))
-        return Request(entity_id, messages, self.ref, model, sampling, schema, self.choices, cut_fields)
+        return Request(
+            entity_id, messages, self.ref, model, sampling, schema, self.choices, cut_fields, user_id
+        )
 
 
 def _rendered(role: str, template: Template, values: dict[str, Any]) -> Message:

@@ -80,7 +80,8 @@ class Request:
     schema: JSON schema the answer is constrained to. choices: the answer is one of these, and its
     probability is wanted for each; each must begin with a token of its own. entity_id says whose row the
     answer is for and is not part of the key: two rows with equal prompts are one question. cut_fields: what
-    of the row was too long and is shown in part; the key sees what is shown.
+    of the row was too long and is shown in part; the key sees what is shown. user_id: the user whose history
+    or fields are shown, empty where none are; kept with the answer, so that it can be found to be forgotten.
     """
 
     entity_id: str
@@ -91,6 +92,7 @@ class Request:
     schema: Mapping[str, Any] | None = None
     choices: tuple[str, ...] = ()
     cut_fields: tuple[str, ...] = ()
+    user_id: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -119,6 +121,7 @@ class Request:
             wire["schema"],
             tuple(wire["choices"]),
             tuple(wire["cut_fields"]),
+            wire["user_id"],
         )
 
     def with_larger_cap(self, factor: int = 2) -> "Request":

@@ -20,6 +20,8 @@ RELEVANCE = 0.7
 POOL = 10
 # What follows in a similarity depends on how a product was laid out in memory.
 DIGITS = 6
+# The source of questions of which the answer is known.
+CHECK = "check"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,21 @@ class Question:
     def entity(self, flipped: bool) -> str:
         """The row a request is for: the question in one of its two orders."""
         first, second = (self.other, self.item) if flipped else (self.item, self.other)
-        known = "check|" if self.source == "check" else ""
-        return f"{known}{self.user_id}|{first}|{second}"
+        known = [CHECK] if self.source == CHECK else []
+        return "|".join([*known, *map(_escaped, (self.user_id, first, second))])
+
+
+def _escaped(name: str) -> str:
+    """An id without a bar: users `a` and `a|b` ask different questions, whatever items are called."""
+    return name.replace("%", "%25").replace("|", "%7C")
+
+
+def user_of(entity: str) -> str:
+    """The user of a question, from what `Question.entity` makes of it; empty where that is no question."""
+    parts = entity.split("|")
+    if len(parts) not in (3, 4):
+        return ""
+    return parts[-3].replace("%7C", "|").replace("%25", "%")
 
 
 def cold_questions(

@@ -121,7 +121,8 @@ class Judge:
             "a": self._items[a],
             "b": self._items[b],
         }
-        return self.prompt.request(question.entity(flipped), row, self.model.ref, self._sampling)
+        entity = question.entity(flipped)
+        return self.prompt.request(entity, row, self.model.ref, self._sampling, question.user_id)
 
 
 def _read(request: Request, value: Any) -> Mapping[str, float]:

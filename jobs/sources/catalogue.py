@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_store.contract import TIME
+from feature_store.forgotten import Forgotten
 from feature_store.sections import Source
 from jobs.sources.chunk import Refused
 from jobs.sources.times import Clock
@@ -107,8 +108,8 @@ class Items:
 class Users:
     """Maps the chunks of the files of users; only the permitted columns are read."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, forgotten: Forgotten | None = None) -> None:
+        self.source, self._forgotten = source, forgotten or Forgotten()
         self.since = Since(source, source.user_time)
 
     @property
@@ -122,6 +123,7 @@ class Users:
         """One user for each raw row; one without an id is refused."""
         rows.require(**self.columns)
         identity = text(rows.column(self.source.user))
+        rows.forget(self._forgotten.among(identity))
         rows.refuse(pc.is_null(identity), f"{self.source.user} is empty")
         known = attributes(rows, self.source.user_attributes)
         since = self.since.moments(rows)

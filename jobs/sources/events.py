@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_store.errors import SettingsError
+from feature_store.forgotten import Forgotten
 from feature_store.sections import Source
 from jobs.sources.places import File
 from jobs.sources.times import Clock
@@ -17,8 +18,8 @@ TYPES_NAMED = 8  # event types an error names
 class Events:
     """Maps the chunks of the files of interactions."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, forgotten: Forgotten | None = None) -> None:
+        self.source, self._forgotten = source, forgotten or Forgotten()
         self.weights = {kind: weight for kind, weight in source.event_weights.items() if weight}
         self.types: set[str] = set()
         self._file, self._clock = "", Clock(source, "")
@@ -33,8 +34,9 @@ class Events:
         """One event for each raw row; what cannot be one is refused."""
         source = self.source
         rows.require(**self.columns)
-        types = self._types(rows)
         users, items = text(rows.column(source.user)), text(rows.column(source.item))
+        rows.forget(self._forgotten.among(users))
+        types = self._types(rows)
         rows.refuse(pc.is_null(users), f"{source.user} is empty")
         rows.refuse(pc.is_null(items), f"{source.item} is empty")
         clock = self._clock_of(rows.file)
@@ -57,7 +59,7 @@ class Events:
         rows.refuse(pc.is_null(types), f"{self.source.event} is empty")
         if self.source.event_weights:
             if len(self.types) < TYPES_NAMED:
-                self.types |= set(pc.unique(types).to_pylist()[:TYPES_NAMED])
+                self.types |= set(pc.unique(types.filter(rows.stands)).to_pylist()[:TYPES_NAMED])
             rows.leave_out(pc.invert(pc.is_in(types, pa.array(self.weights, pa.string()))))
         return types
 

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from feature_store.contract import TIME
 from feature_store.errors import NightmillError
+from feature_store.forgotten import Forgotten
+from feature_store.remote import open_store
 from feature_store.sections import Source
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
@@ -45,19 +47,20 @@ class Mapper(Protocol):
 
 @dataclass
 class Account:
-    """What became of the raw rows of one role: read = kept + refused + left_out + merged."""
+    """What became of the raw rows of one role: read = kept + refused + left_out + merged + forgotten."""
 
     role: str
     read: int = 0
     kept: int = 0
     left_out: int = 0
     merged: int = 0
+    forgotten: int = 0
     refused: list[Refused] = field(default_factory=list)
 
     def check(self, source: Source) -> None:
         """NightmillError when too many rows were refused; it names the first."""
         corrupt = [row for row in self.refused if row.corrupt]
-        asked = self.read - self.left_out
+        asked = self.read - self.left_out - self.forgotten
         if len(corrupt) <= source.max_refused_share * asked:
             return
         first = "; ".join(f"{row.where} {row.problem}" for row in corrupt[:EXAMPLES])
@@ -93,6 +96,7 @@ class Raw:
 def read(settings: Settings, as_of: datetime | None = None, skip: Collection[str] = ()) -> Raw:
     """Read a source through the mapping in the settings, as it was at as_of (None: all of it).
 
+    Users who were forgotten in the data root are not in it, and no row that is refused is theirs.
     skip: paths of files of interactions that need not be read. NightmillError or SettingsError says which
     file, row or setting is wrong, and what to do about it.
     """
@@ -100,7 +104,8 @@ def read(settings: Settings, as_of: datetime | None = None, skip: Collection[str
     form = formats.find(source.format)
     files = places.find(settings, form.patterns)
     accounts = {role: Account(role) for role in files}
-    mapping, catalogue = Events(source), Items(source)
+    forgotten = Forgotten.read(open_store(settings))
+    mapping, catalogue = Events(source, forgotten), Items(source)
     wanted = [file for file in files["interactions"] if file.path not in skip]
     parts = _parts(wanted, form.readers["interactions"], mapping, source, accounts["interactions"])
     days = {path: _days(rows) for path, rows in parts.items()}
@@ -115,7 +120,7 @@ def read(settings: Settings, as_of: datetime | None = None, skip: Collection[str
     known = USER.empty_table()
     if "users" in files and source.user_attributes:
         reader, account = form.readers["users"], accounts["users"]
-        known = _listed(files["users"], reader, Users(source), source, account, "user_id", as_of)
+        known = _listed(files["users"], reader, Users(source, forgotten), source, account, "user_id", as_of)
     return Raw(
         _contract("interactions", single),
         _contract("items", items),
@@ -167,6 +172,7 @@ def _rows(
         account.read += chunk.rows.num_rows + len(chunk.refused) + chunk.left_out
         account.refused += verdicts.refused
         account.left_out += verdicts.left_out
+        account.forgotten += verdicts.forgotten
         if len(account.refused) > MANY_REFUSED:
             account.check(source)
     return pa.concat_tables(found) if found else None

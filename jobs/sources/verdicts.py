@@ -22,6 +22,7 @@ class Verdicts:
         self.stands = pa.repeat(True, chunk.rows.num_rows)
         self.refused = list(chunk.refused)
         self.left_out = chunk.left_out
+        self.forgotten = 0
 
     def require(self, **columns: str) -> None:
         """Refuse a mapping that names a column the file does not have; keys are the settings' names."""
@@ -43,6 +44,12 @@ class Verdicts:
         """Take out rows nobody asked for; they are not judged."""
         rows = pc.and_(self.stands, pc.fill_null(rows, False))
         self.left_out += pc.sum(rows).as_py() or 0
+        self.stands = pc.and_not(self.stands, rows)
+
+    def forget(self, rows: pa.Array) -> None:
+        """Take out rows of users who were forgotten, before anything is said of them."""
+        rows = pc.and_(self.stands, pc.fill_null(rows, False))
+        self.forgotten += pc.sum(rows).as_py() or 0
         self.stands = pc.and_not(self.stands, rows)
 
     def refuse(self, bad: pa.Array, problem: str, column: str = "") -> None:
