@@ -40,7 +40,7 @@ def forget_answers(store: Store, people: People, summary: Summary) -> None:
 def _clear(folder: Path, summary: Summary) -> None:
     """Remove what nobody reads: damaged parts, of which nothing can be known, and what dead jobs staged."""
     for path in [*folder.glob(f"{DAMAGED}/*"), *folder.glob(".part-*")]:
-        summary.add("damaged or unfinished parts of answers")
+        summary.clear("damaged or unfinished parts of answers")
         if not summary.dry_run:
             path.unlink(missing_ok=True)
 
@@ -163,6 +163,6 @@ def _is_about(line: str, job: str, people: People) -> bool:
 def forget_scratch(store: Store, summary: Summary) -> None:
     """Remove what jobs that were cut short would go on from: no job is at work."""
     for path in sorted(store.root.glob("scratch/*")):
-        summary.add("unfinished work of jobs that were cut short")
+        summary.clear("unfinished work of jobs that were cut short")
         if not summary.dry_run:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -112,4 +112,4 @@ def _is_stale(folder: Path, people: People) -> bool:
     """Whether a table of an export has rows of theirs, or links to runs that have gone."""
     tables = [table for table in folder.glob("data/*") if table.is_dir()]
     gone = any(not link.exists() for table in tables for link in table.iterdir())
-    return gone or any(holds(table.name, table, people) for table in tables)
+    return gone or any(holds(table.name, table, people) is not False for table in tables)

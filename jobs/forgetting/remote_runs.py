@@ -22,7 +22,7 @@ def remove_remote(store: Store, people: People, summary: Summary) -> None:
                 continue
             with tempfile.TemporaryDirectory(prefix="nightmill-forget-") as folder:
                 store.fetch_run(table, ds, run_id, Path(folder))
-                if not holds(table, Path(folder), people):
+                if holds(table, Path(folder), people) is False:
                     continue
             summary.add("superseded runs in the remote")
             if not summary.dry_run:

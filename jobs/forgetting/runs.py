@@ -195,18 +195,22 @@ def remove_others(store: Store, people: People, summary: Summary) -> None:
         table, ds = folder.parent.name, date.fromisoformat(folder.name[3:])
         published = store.published_here(table, ds)
         for run in sorted(folder.glob("runs/*")):
-            if (published is None or run.name != published.run_id) and holds(table, run, people):
-                summary.add("superseded or unfinished runs")
-                if not summary.dry_run:
-                    shutil.rmtree(run)
+            if published is not None and run.name == published.run_id:
+                continue
+            found = holds(table, run, people)
+            if found is None:
+                summary.clear("unfinished runs that cannot be read")
+            summary.add("superseded or unfinished runs", int(found or False))
+            if found is not False and not summary.dry_run:
+                shutil.rmtree(run)
 
 
-def holds(table: str, run: Path, people: People) -> bool:
-    """Whether a run has something of theirs; one of which a file cannot be read may have."""
+def holds(table: str, run: Path, people: People) -> bool | None:
+    """Whether a run has something of theirs; None where nobody can tell, for a file cannot be read."""
     try:
         return any(_file_holds(table, file, people) for file in _parquet(run))
     except (duckdb.Error, pa.ArrowException, OSError, KeyError):
-        return True
+        return None
 
 
 def _parquet(run: Path) -> Iterable[Path]:

@@ -16,12 +16,17 @@ class Summary:
     places: Counter[str] = field(default_factory=Counter)
     trained: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    cleared: Counter[str] = field(default_factory=Counter)
 
     def add(self, what: str, amount: int = 1, places: int = 0) -> None:
         """Count what was found; places: in how many partitions or files, where that says more."""
         if amount:
             self.removed[what] += amount
             self.places[what] += places
+
+    def clear(self, what: str) -> None:
+        """Count what goes whosever it is, for nobody can tell."""
+        self.cleared[what] += 1
 
     def __str__(self) -> str:
         whom = "this user" if self.users == 1 else f"these {self.users} users"
@@ -30,6 +35,9 @@ class Summary:
             did = "would be removed" if self.dry_run else "removed"
             lines = [f"{did}, of {whom} in {self.root}:"]
             lines += [self._line(what, amount) for what, amount in sorted(self.removed.items())]
+        if self.cleared:
+            lines.append("whosever they are:" if self.dry_run else "removed, whosever they were:")
+            lines += [f"  {what}: {amount:,}" for what, amount in sorted(self.cleared.items())]
         if self.trained and self.removed:
             lines.append(
                 f"the rankers of {', '.join(self.trained)} learnt from lists of users who are forgotten now, "

@@ -43,10 +43,10 @@ class Question:
         """The row a request is for: the question in one of its two orders."""
         first, second = (self.other, self.item) if flipped else (self.item, self.other)
         known = [CHECK] if self.source == CHECK else []
-        return "|".join([*known, *map(_escaped, (self.user_id, first, second))])
+        return "|".join([*known, *map(escaped, (self.user_id, first, second))])
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     """An id without a bar: users `a` and `a|b` ask different questions, whatever items are called."""
     return name.replace("%", "%25").replace("|", "%7C")
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from feature_store.locks import locked
+from feature_store.locks import alone, in_company, locked
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -73,3 +73,45 @@ def test_never_two_at_once(tmp_path):
     for process in processes:
         process.join()
     assert (tmp_path / "counter").read_text() == "600"
+
+
+def _work(folder, began, release):
+    with in_company(folder, "a job"):
+        began.set()
+        release.wait(30)
+
+
+def _wait_alone(folder, held, release):
+    with alone(folder, "forget"):
+        held.set()
+        release.wait(30)
+
+
+def test_alone_waits_for_those_at_work_and_goes_before_those_who_come_later(tmp_path, capfd):
+    began, other, later, held, done = (SPAWN.Event() for _ in range(5))
+    workers = [SPAWN.Process(target=_work, args=(tmp_path, event, done)) for event in (began, other)]
+    for worker in workers:
+        worker.start()
+    assert began.wait(30)
+    assert other.wait(30)
+    waiter = SPAWN.Process(target=_wait_alone, args=(tmp_path, held, later))
+    waiter.start()
+    said = ""
+    while "waits until the jobs at work have ended" not in said and waiter.is_alive():
+        said += capfd.readouterr().err
+    newcomer, in_turn = SPAWN.Event(), SPAWN.Event()
+    third = SPAWN.Process(target=_work, args=(tmp_path, newcomer, in_turn))
+    third.start()
+    while "a job waits for the lock" not in said and third.is_alive():
+        said += capfd.readouterr().err
+    assert not held.is_set()
+    assert not newcomer.is_set()
+    done.set()
+    assert held.wait(30)
+    assert not newcomer.is_set()
+    waiter.kill()
+    assert newcomer.wait(30)
+    in_turn.set()
+    for process in (*workers, waiter, third):
+        process.join(30)
+    assert [process.exitcode for process in (*workers, third)] == [0, 0, 0]

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_store.errors import NightmillError, SettingsError, UsageError
+from feature_store.forgotten import add
 from feature_store.partitions import Store, read
+from jobs.forget import forget
 from jobs.ingest import JOB
 from jobs.step import execute
 
@@ -314,3 +316,34 @@ def test_a_day_without_events_is_published_empty_with_a_warning(make_settings, c
     days = Store(settings.data_root).partitions("interactions")
     assert [(p.ds.day, p.manifest["rows"]["written"]) for p in days] == [(1, 2), (2, 2), (5, 0)]
     assert "no event on 1998-01-05" in capsys.readouterr().err
+
+
+def test_forgotten_users_are_left_out_and_no_row_of_theirs_is_kept(make_settings, source):
+    settings = make_settings(SOURCE__USER_ATTRIBUTES='["occupation"]', SOURCE__MAX_REFUSED_SHARE="0.6")
+    with open(source / "tiny.inter", "a") as file:
+        file.write("ann\tm1\t5\tnever\nbob\tm1\t5\tnever\n")
+    with open(source / "tiny.user", "a") as file:
+        file.write("ann\t24\tpilot\n")
+    store = Store(settings.data_root)
+    add(store, ["ann"])
+    outcome = execute(JOB, SECOND, settings)
+    # ann: two events and one that is none; bob: two events and one that is none
+    assert (outcome.counts["read"], outcome.counts["forgotten"], outcome.counts["new"]) == (6, 3, 2)
+    assert {row["user_id"] for row in _rows(store, "users", SECOND)} == {"bob"}
+    assert {row["user_id"] for row in _rows(store, "interactions", SECOND)} == {"bob"}
+    refused = pq.read_table(store.published("items", SECOND).quarantine)["raw"].to_pylist()
+    assert len(refused) == 1
+    assert "bob" in refused[0]
+
+
+def test_a_day_that_lost_a_forgotten_user_is_not_rebuilt_for_that(make_settings, source, monkeypatch):
+    monkeypatch.setattr("jobs.forget.rewrite", lambda _: None)
+    settings = make_settings()
+    store = Store(settings.data_root)
+    execute(JOB, SECOND, settings)
+    forget(store, settings, ["ann"])
+    days = {p.ds: p.run_id for p in store.partitions("interactions")}
+    again = execute(JOB, SECOND, settings, reprocess=True)
+    assert {p.ds: p.run_id for p in store.partitions("interactions")} == days
+    assert again.counts["new"] == 0
+    assert {row["user_id"] for row in _rows(store, "users", SECOND)} == {"bob"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.recommender.synthetic import Question, cold_questions, few_users, spread
+from jobs.recommender.synthetic import Question, cold_questions, few_users, spread, user_of
 
 
 def unit(degrees):
@@ -93,3 +93,19 @@ def test_with_nobody_or_nothing_to_choose_between_nothing_is_asked(cold, users):
 def test_the_order_in_which_users_come_changes_nothing():
     turned = dict(reversed(USERS.items()))
     assert asked(COLD, turned, 2) == asked(COLD, USERS, 2)
+
+
+def test_a_question_has_a_name_of_its_own_whatever_ids_are_called():
+    names = ["a", "a|b", "b|c", "c", "a%7Cb", "check"]
+    questions = [
+        Question(user, item, other, source)
+        for source in ("cold_item", "check")
+        for user in names
+        for item in names
+        for other in names
+    ]
+    entities = [question.entity(flipped) for question in questions for flipped in (False, True)]
+    # Each is the flip of another one, or its own.
+    assert len(set(entities)) == len(questions) == 2 * 6**3
+    assert all(user_of(q.entity(flipped)) == q.user_id for q in questions for flipped in (False, True))
+    assert user_of("x.inter:3") == ""
