@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from feature_store.settings import REPOSITORY
 from infra.airflow.home import MARK
 from jobs.cli import CHAIN
+from tests.stand_in_environment import stand_in_environment
 
 pytestmark = pytest.mark.airflow
 
@@ -30,14 +30,7 @@ esac
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment like this one, whose `nightmill` is the stand-in."""
-    folder = tmp_path_factory.mktemp("environment")
-    (folder / "bin").mkdir()
-    for name in ("pyvenv.cfg", "lib"):
-        (folder / name).symlink_to(Path(sys.prefix) / name)
-    (folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
-    (folder / "bin" / "nightmill").write_text(STAND_IN)
-    (folder / "bin" / "nightmill").chmod(0o755)
-    return folder / "bin" / "python"
+    return stand_in_environment(tmp_path_factory.mktemp("environment"), STAND_IN)
 
 
 @pytest.fixture(scope="module")
