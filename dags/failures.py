@@ -1,6 +1,8 @@
 """The last lines of a failed task's log: what failed, for which date, why, and what to do now.
 
-Airflow logs the exception with its traceback first and calls back afterwards, so these lines come last.
+Airflow logs the exception with its traceback first and calls back afterwards, so these lines come last. Where
+a task's own process was killed nobody is left to write them there: the scheduler finds out, and the log of
+the DAG's file has them instead.
 """
 
 import logging
@@ -40,12 +42,15 @@ def explanation(context: Mapping[str, Any]) -> list[str]:
     """Those lines; at most eight."""
     task, ti, error = context["task"], context["ti"], context.get("exception")
     code = task.result.exit_code if getattr(task, "result", None) else None
-    said = task.result.output if code else str(error)
+    said = task.result.output if code else str(error or "")
     lines = [f"{_name(task)} failed for {_partition(context)}, try {ti.try_number} of {ti.max_tries + 1}"]
     lines += [f"reason: {_reason(code, error, task)}", f"it said: {said[:LONGEST] or 'nothing'}"]
     lines += [f"tried again: {_again(code, error, ti)}", f"next: {_next(code)}"]
     if command := getattr(task, "command", None):
-        lines.append(f"command: {_by_hand(command, task.environment)}")
+        variables = task.environment
+        if error is None:  # nothing was rendered in this process
+            command, variables = task.render_template([command, variables], context)
+        lines.append(f"command: {_by_hand(command, variables)}")
     lines.append(
         "then clear this task in its run: it goes on from there, and nothing is asked or published twice"
     )
@@ -72,6 +77,8 @@ def _partition(context: Mapping[str, Any]) -> str:
 def _reason(code: int | None, error: BaseException | None, task: Any) -> str:
     if isinstance(error, AirflowTaskTimeout):
         return f"it ran longer than {task.execution_timeout} and was stopped"
+    if error is None:
+        return "its process was killed, or its machine was lost"
     if code is None:
         return type(error).__name__
     if code < 0:

@@ -200,10 +200,10 @@ class AirflowApi:
             for task in found
         ]
 
-    def log(self, run: str, task: TaskState) -> list[str]:
-        """The lines of the latest try's log, without the markers that fold them in the UI."""
-        path = f"{self._run(run)}/taskInstances/{task.name}/logs/{task.tries}"
-        content = self.call("GET", path, full_content="true", map_index=task.index)["content"]
+    def log(self, run: str, task: str, attempt: int, index: int = -1) -> list[str]:
+        """The lines of one try's log, without the markers that fold them in the UI."""
+        path = f"{self._run(run)}/taskInstances/{task}/logs/{attempt}"
+        content = self.call("GET", path, full_content="true", map_index=index)["content"]
         lines = [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]
         return [line for text in lines for line in text.splitlines() if not line.startswith(FOLDS)]
 

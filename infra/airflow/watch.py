@@ -55,7 +55,7 @@ class Watch:
     def failure(self, ds: date, run: str) -> str:
         """Which task failed, with the last lines of its log."""
         failed = next(task for task in self.latest if task.state == "failed")
-        lines = self.api.log(run, failed)[-LINES_OF_A_FAILURE:]
+        lines = self.api.log(run, failed.name, failed.tries, failed.index)[-LINES_OF_A_FAILURE:]
         kept = sum(task.state == "upstream_failed" for task in self.latest)
         others = f"{kept} task{' that needs' if kept == 1 else 's that need'} it did not run"
         return "\n".join(
@@ -63,7 +63,7 @@ class Watch:
         )
 
     def _last_line(self, run: str, task: TaskState) -> str:
-        lines = self.api.log(run, task)
+        lines = self.api.log(run, task.name, task.tries, task.index)
         return lines[-1] if lines else ""
 
     def _say(self, line: str) -> None:

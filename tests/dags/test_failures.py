@@ -36,6 +36,13 @@ cases = {
     "shard": explained(again, 1, "x", shard="2/4", command=["nightmill", "profile_items", "--shard", "2/4"]),
     "no command": explained(ValueError("a defect"), command=None),
 }
+from job_operator import JobOperator
+task = JobOperator(task_id="embed", job="embed", retries=2)
+_, context = explained(ValueError("x"))
+context |= {"task": task, "params": {"profile": "movielens_1m"}}
+del context["exception"]
+cases["lost"] = explanation(context), context
+
 class Lines(logging.Handler):
     def emit(self, record):
         self.lines.append(record.getMessage())
@@ -84,6 +91,14 @@ def test_ends_that_are_no_exit_codes(said: dict[str, list[str]]) -> None:
     assert said["timeout"][3].startswith("tried again: yes")
     assert said["no command"][1:3] == ["reason: ValueError", "it said: a defect"]
     assert not [line for line in said["no command"] if line.startswith("command")]
+
+
+def test_a_process_that_was_lost(said: dict[str, list[str]]) -> None:
+    assert said["lost"][1:3] == [
+        "reason: its process was killed, or its machine was lost",
+        "it said: nothing",
+    ]
+    assert said["lost"][5] == "command: NIGHTMILL_PROFILE=movielens_1m nightmill embed --ds 1998-01-08"
 
 
 def test_a_shard_is_named(said: dict[str, list[str]]) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from feature_store.errors import NightmillError
 from feature_store.settings import REPOSITORY
-from infra.airflow.api import AirflowApi, TaskState
+from infra.airflow.api import AirflowApi
 from jobs.cli import CHAIN, load_job
 from tests.stand_in_environment import stand_in_environment
 
@@ -33,6 +34,7 @@ case "$*" in
         > "$partition/runs/r1/manifest.json"
     echo '{"run_id": "r1", "fingerprint": "f"}' > "$partition/published.json"
     ;;
+"ingest --ds 1998-02-03") while [ ! -e "$NIGHTMILL_DATA/told" ]; do sleep 1; done; exit 2 ;;
 "ingest --ds 1998-02-01") echo "nightmill: items.csv, line 7: no item_id" >&2; exit 3 ;;
 esac
 """
@@ -71,8 +73,8 @@ class Served:
             assert time.monotonic() < deadline, "\n".join(self.calls)
             time.sleep(1.0)
 
-    def run(self, dates: list[str], conf: dict[str, Any]) -> str:
-        """Trigger a night and wait for its end; its run_id."""
+    def trigger(self, dates: list[str], conf: dict[str, Any]) -> str:
+        """Trigger a night; its run_id."""
         date = f"{dates[0]}T00:00:00Z"
         interval = {
             "logical_date": date,
@@ -80,8 +82,10 @@ class Served:
             "data_interval_end": f"{dates[1]}T00:00:00Z",
         }
         name: str = self.api.call("POST", "dags/nightly/dagRuns", {**interval, "conf": conf})["dag_run_id"]
-        self.wait(lambda: self.api.state(name) in ("success", "failed"), 200)
         return name
+
+    def wait_for(self, run: str) -> None:
+        self.wait(lambda: self.api.state(run) in ("success", "failed"), 200)
 
 
 @pytest.fixture(scope="module")
@@ -181,10 +185,30 @@ def test_what_is_not_allowed_is_refused(served: Served, conf: dict[str, Any]) ->
 
 
 def test_the_last_lines_of_a_failures_log_say_what_to_do(served: Served) -> None:
-    run = served.run(["1998-02-01", "1998-02-02"], {"item_prompt_version": 2})
-    lines = served.api.log(run, TaskState("ingest", "failed", 1, 1.0))[-10:]
+    run = served.trigger(["1998-02-01", "1998-02-02"], {"item_prompt_version": 2})
+    served.wait_for(run)
+    lines = served.api.log(run, "ingest", 1)[-10:]
     assert f"ingest failed for ds=1998-02-01 (run {run}), try 1 of 3" in lines
     assert "reason: a quality gate refused to publish (exit code 3)" in lines
     assert "it said: nightmill: items.csv, line 7: no item_id" in lines
     assert "command: NIGHTMILL_PROFILES__ITEM_PROMPT_VERSION=2 nightmill ingest --ds 1998-02-01" in lines
     assert served.calls.count("ingest --ds 1998-02-01 version=2") == 1
+
+
+def test_a_night_that_takes_too_long_is_told_of(served: Served) -> None:
+    run = served.trigger(["1998-02-03", "1998-02-04"], {})
+    served.wait(lambda: "ingest --ds 1998-02-03 version=" in served.calls, 100)
+    database = sqlite3.connect(served.data / "airflow" / "airflow.db", timeout=60)
+    with database:  # rather than wait for six hours
+        moved = database.execute("UPDATE deadline SET deadline_time = '1998-02-04 06:00:00' WHERE NOT missed")
+        assert moved.rowcount == 1
+    database.close()
+    folder = served.data / "airflow" / "logs" / "executor_callbacks" / "nightly" / run
+
+    def told() -> str:
+        return "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+
+    served.wait(lambda: "should have been done by" in told(), 100)
+    assert f"/dags/nightly/runs/{run}" in told()
+    (served.data / "told").touch()
+    served.wait_for(run)

@@ -11,8 +11,8 @@ DS = date(1998, 1, 7)
 class ApiWithLogs(AirflowApi):
     """An Airflow that knows one log."""
 
-    def log(self, run: str, task: TaskState) -> list[str]:
-        return [f"{run} {task.name} {task.tries}: line {n}" for n in range(1, 21)]
+    def log(self, run: str, task: str, attempt: int, index: int = -1) -> list[str]:
+        return [f"{run} {task} {attempt}: line {n}" for n in range(1, 21)]
 
 
 @pytest.fixture
