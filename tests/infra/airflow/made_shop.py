@@ -12,7 +12,7 @@ USER = "user_id:token\tage:token\toccupation:token"
 
 
 def write_shop(folder: Path, users: int = 30, items: int = 40, days: int = 12) -> Path:
-    """Write events from 1998-01-01 on, most of them with items of the user's own genre; returns the folder."""
+    """Write events from 1998-01-01 on, most of them with items of a user's own genre; returns the folder."""
     draw = random.Random(7)
     events = [INTER]
     for user in range(users):

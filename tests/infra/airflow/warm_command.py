@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.stand_in_environment import stand_in_environment
+
 # -S -E: no site packages, the interpreter alone.
 CLIENT = """\
 #!{python} -SE
@@ -109,15 +111,11 @@ def serve(address: str) -> None:
 
 @contextmanager
 def warm_command(folder: Path, variables: dict[str, str]) -> Iterator[Path]:
-    """Make an environment like this one in a new folder, whose `nightmill` is warm; yields its interpreter."""
+    """An environment like this one in a new folder, whose `nightmill` is warm; yields its interpreter."""
+    folder.mkdir()
     address = str(folder / "calls")
-    (folder / "bin").mkdir(parents=True)
-    for name in ("pyvenv.cfg", "lib"):
-        (folder / name).symlink_to(Path(sys.prefix) / name)
-    python = folder / "bin" / "python"
-    python.symlink_to(Path(sys.executable).resolve())
-    (folder / "bin" / "nightmill").write_text(CLIENT.format(python=python.resolve(), address=address))
-    (folder / "bin" / "nightmill").chmod(0o755)
+    client = CLIENT.format(python=Path(sys.executable).resolve(), address=address)
+    python = stand_in_environment(folder, client)
     code = f"from tests.infra.airflow.warm_command import serve; serve({address!r})"
     with open(folder / "server.log", "wb") as log:
         server = subprocess.Popen(
