@@ -12,13 +12,16 @@ from failures import page
 
 log = logging.getLogger(__name__)
 
-# An alert that its executor cannot run would stop the scheduler; these two can.
+# An alert that its executor cannot run would stop the scheduler; these two are known to run them.
 RUN_CALLBACKS = ("LocalExecutor", "CeleryExecutor")
 
 
 def say_late(context: dict[str, Any]) -> None:
     """Log that a run is late and where to look; `deadline_alerts.deadline_missed` is counted by Airflow."""
     run = context["dag_run"]
+    if run["run_type"] == "backfill" and run["state"] == "queued":
+        log.info("%s for %s waits for its turn in a backfill", run["dag_id"], run["logical_date"])
+        return
     log.error(
         "%s for %s should have been done by %s and is %s; see which task runs or waits: %s",
         run["dag_id"],

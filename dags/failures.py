@@ -17,16 +17,16 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 log = logging.getLogger(__name__)
 
 # A second try meets the same settings, the same data and the same budget.
+OVER_BUDGET = 4
 FINAL_EXIT_CODES = {
     2: "wrong usage or settings",
     3: "a quality gate refused to publish",
-    4: "the token budget is used up",
+    OVER_BUDGET: "the token budget is used up, and too few rows have values to publish them",
 }
 NEXT = {
     2: "mend the setting or the parameter it names",
     3: "mend what the gate names; what was published before still stands, and the Data Docs have every check",
-    4: "raise the parameter `budget_tokens` (what was answered is kept, and published if it was enough: then "
-    "marking this task as success goes on without the rest)",
+    OVER_BUDGET: "raise the parameter `budget_tokens`; what was answered is kept",
 }
 LONGEST = 1000  # characters of what a command said
 

@@ -9,7 +9,7 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook, Subproce
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from failures import FINAL_EXIT_CODES, say_what_to_do
+from failures import FINAL_EXIT_CODES, OVER_BUDGET, say_what_to_do
 from job_metrics import emit
 from lineage_parent import parent_of
 from parameters import VARIABLES, flag, template
@@ -47,7 +47,7 @@ class NightmillOperator(BaseOperator):
         environment = {**os.environ, **parent_of(context), **self.environment, "PYTHONUNBUFFERED": "1"}
         self.result = self.hook.run_command(self.command, env=environment, cwd=os.getcwd())
         code = self.result.exit_code
-        if code != 0:
+        if code != 0 and not self.is_enough(code):
             final = code in FINAL_EXIT_CODES
             raise (AirflowFailException if final else AirflowException)(
                 f"`{' '.join(self.command)}` exited with {code}: {self.result.output}"
@@ -59,6 +59,10 @@ class NightmillOperator(BaseOperator):
 
     def after(self, context: Context) -> Any:
         """What is left to do once the command has succeeded; what it returns is the task's XCom."""
+
+    def is_enough(self, code: int) -> bool:
+        """Whether what waits for the task can go on although the command did not exit 0."""
+        return False
 
     def on_kill(self) -> None:
         """Stop the command when its task is stopped from the UI or times out."""
@@ -95,14 +99,33 @@ class JobOperator(NightmillOperator):
         refuse_unfinished(context)
         self.began = datetime.now(UTC)
 
-    def after(self, context: Context) -> dict[str, dict[str, Any]]:
-        """Tell the log, the assets' events and XCom what is published now; by table."""
-        ds = self.command[self.command.index("--ds") + 1]
+    def is_enough(self, code: int) -> bool:
+        """Whether the budget was used up, but a shard did what it could or the job published what it had.
+
+        As in `nightmill run` the night goes on with it; `check_complete` says so at its end.
+        """
+        if code != OVER_BUDGET:
+            return False
+        accounts = self.published(self.command[self.command.index("--ds") + 1]).values()
+        return bool(self.shard) or any(self.is_new(account) for account in accounts)
+
+    def is_new(self, account: Mapping[str, Any]) -> bool:
+        """Whether a table was published by this task, with rows that wait to be asked about."""
+        finished = datetime.fromisoformat(account["finished_at"])
+        return "incomplete" in account and self.began is not None and finished >= self.began
+
+    def published(self, ds: str) -> dict[str, dict[str, Any]]:
+        """What is published of the job's tables, by table."""
         try:
-            found = published(self.writes, ds, self.environment)
+            return published(self.writes, ds, self.environment)
         except Exception:  # the job is done, and whoever looks at the run learns a little less of it
             self.log.exception("The manifests of %s for %s cannot be read", self.job, ds)
             return {}
+
+    def after(self, context: Context) -> dict[str, dict[str, Any]]:
+        """Tell the log, the assets' events and XCom what is published now; by table."""
+        ds = self.command[self.command.index("--ds") + 1]
+        found = self.published(ds)
         if self.began and not self.shard:
             emit(self.job, ds, self.began, self.environment)
         for table, account in found.items():

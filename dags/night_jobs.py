@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from failures import say_what_to_do
 from job_operator import JobOperator
@@ -182,10 +183,22 @@ def asking(name: str, shards: Any, after: Sequence[JobOperator]) -> JobOperator:
 
 
 @task
+def check_complete(jobs: list[str], ti: Any = None) -> None:
+    """See whether the token budget was enough for every row.
+
+    **When it is red** it was not: everything is published, the lists too, but its log names jobs some of
+    whose rows wait to be asked about. Raise `budget_tokens` and *Clear* those jobs, or leave it.
+    """
+    told = [account for job in jobs for account in (ti.xcom_pull(task_ids=job) or {}).values()]
+    if missing := sorted({account["incomplete"] for account in told if "incomplete" in account}):
+        raise AirflowFailException("; ".join(missing))
+
+
+@task
 def list_shards(params: dict[str, Any] | None = None) -> list[str]:
     """Divide the requests of a night: `1/N` to `N/N`, or nothing where one task is to do it all.
 
-    When it is red, Airflow itself is in trouble: this reads the parameter `shards` and nothing else.
+    **When it is red**, Airflow itself is in trouble: this reads the parameter `shards` and nothing else.
     """
     count = (params or {}).get("shards", 1)
     return [f"{k}/{count}" for k in range(1, count + 1)] if count > 1 else []

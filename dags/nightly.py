@@ -9,6 +9,7 @@ run a date twice, is always safe.
 **When a task is red**, the last lines of its log say what failed, for which date, why, and which command to
 run next. Exit codes 2 (wrong settings), 3 (a quality gate refused to publish) and 4 (the token budget is used
 up) are not tried again; anything else is, twice, with growing pauses. Once it is mended, *Clear* the task.
+Where a budget was enough to publish most rows, the night goes on with them and only `check_complete` is red.
 
 **Backfills** may run several dates at once, in both directions, over dates that exist or not; `reprocess`
 runs every job again. `build_training_set` learns from the lists of earlier dates and `evaluate` judges them,
@@ -26,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from deadlines import done_within
-from night_jobs import NIGHTS, RETRIES, asking, list_shards, night_job
+from night_jobs import NIGHTS, RETRIES, asking, check_complete, list_shards, night_job
 from parameters import budget_tokens, profile, prompt_version, reprocess, shards
 
 # Set by `make airflow` for data that gets no new days: no night after that one starts by itself.
@@ -76,3 +77,6 @@ with DAG(
     [embed, profile_users] >> build_features
     [build_features, fit_recall] >> build_training_set >> ablate >> train_ranker >> recommend
     [propose_categories, recommend] >> evaluate  # the report shows both
+    evaluate >> check_complete(
+        ["profile_items", "profile_users", "simulate_cold_start", "propose_categories"]
+    )

@@ -59,6 +59,7 @@ def inspected(dag):
                 "hours": task.execution_timeout and task.execution_timeout.total_seconds() / 3600,
                 "waits": [getattr(task, "mode", None), getattr(task, "timeout", None)],
                 "waits_for": getattr(task, "dags", None) or getattr(task, "external_dag_id", None),
+                "asks": list(getattr(task, "op_args", [])),
                 "rule": task.trigger_rule.value,
                 "outlets": [[asset.name, asset.uri] for asset in of_operator(task, "outlets", [])],
                 "callbacks": [len(task.on_failure_callback), len(task.on_retry_callback)],

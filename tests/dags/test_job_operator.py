@@ -94,6 +94,54 @@ never_more_than_one_word()
 result = [len(tried), sorted(os.listdir("."))]
 """
 )
+BUDGET = """
+import os
+from datetime import UTC, datetime, timedelta
+import job_operator
+from job_operator import JobOperator
+
+os.environ["SEEN"], os.environ["STATUS"] = os.devnull, "4"
+
+def over_budget(ago, incomplete, writes=("items",), shard=""):
+    account = {"ds": "d", "run_id": "r", "rows": 7, "finished_at": str(datetime.now(UTC) - ago)}
+    account |= {"incomplete": incomplete} if incomplete else {}
+    job_operator.published = lambda tables, ds, environment: {table: account for table in tables}
+    operator = JobOperator(task_id="embed", job="embed", writes=writes, shard=shard)
+    operator.render_template_fields({"ds": "1998-01-07", "params": {}})
+    events = {operator.outlets[0]: SimpleNamespace()} if writes else {}
+    try:
+        return sorted(operator.execute({"outlet_events": events}))
+    except Exception as error:
+        return type(error).__name__
+
+from types import SimpleNamespace
+soon, before = -timedelta(hours=1), timedelta(hours=1)
+result = {
+    "published": over_budget(soon, "3 rows wait"),
+    "a shard": over_budget(before, "", writes=(), shard="1/2"),
+    "published before": over_budget(before, "3 rows wait"),
+    "whole": over_budget(soon, ""),
+    "nothing": over_budget(soon, "", writes=()),
+}
+"""
+CHECK = """
+from types import SimpleNamespace
+from night_jobs import check_complete
+
+told = {
+    "profile_items": {"item_profiles": {"rows": 5, "incomplete": "3 of 8 items wait"}},
+    "profile_users": {"user_profiles": {"rows": 5}},
+    "propose_categories": None,
+}
+def checked(*jobs):
+    ti = SimpleNamespace(xcom_pull=lambda task_ids: told[task_ids])
+    try:
+        return check_complete.function(list(jobs), ti=ti)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+
+result = [checked("profile_users", "propose_categories"), checked(*told)]
+"""
 UNFINISHED = """
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -169,3 +217,19 @@ def test_a_day_that_is_not_over_is_refused(in_airflow: Callable[..., Any]) -> No
     assert said.startswith("the day 2026-11-22 was not over")
     assert found["triggered with now"] == found["at noon of its day"]
     assert "no logical date" in found["no date"][1]
+
+
+def test_a_night_goes_on_with_what_a_budget_was_enough_for(
+    in_airflow: Callable[..., Any], path: Path
+) -> None:
+    assert in_airflow(BUDGET, path) == {
+        "published": ["items"],
+        "a shard": [],  # the job that publishes finds out whether it is enough
+        "published before": "AirflowFailException",
+        "whole": "AirflowFailException",
+        "nothing": "AirflowFailException",
+    }
+
+
+def test_and_says_so_at_its_end(in_airflow: Callable[..., Any]) -> None:
+    assert in_airflow(CHECK) == [None, ["AirflowFailException", "3 of 8 items wait"]]

@@ -19,7 +19,12 @@ def test_it_is_read_in_a_minute(dag: dict[str, Any]) -> None:
 
 
 def test_one_task_is_one_job_and_the_shards_of_those_that_ask(dag: dict[str, Any]) -> None:
-    assert set(dag["tasks"]) == {*CHAIN, *(f"{name}_shards" for name in SHARDED), "list_shards"}
+    assert set(dag["tasks"]) == {
+        *CHAIN,
+        *(f"{name}_shards" for name in SHARDED),
+        "list_shards",
+        "check_complete",
+    }
     for name in CHAIN:
         command = dag["tasks"][name]["command"]
         assert command[:3] == ["nightmill", name, "--ds"]
@@ -86,10 +91,14 @@ def test_failures_are_tried_again_with_growing_pauses_and_explained(dag: dict[st
         assert (task["retries"], task["backoff"], task["callbacks"]) == (2, 2.0, [1, 1])
 
 
-def test_every_job_ends_some_time(dag: dict[str, Any]) -> None:
-    hours = {name: task["hours"] for name, task in dag["tasks"].items() if name != "list_shards"}
-    assert {name for name, limit in hours.items() if not limit} == set()
-    assert hours["profile_items_shards"] == hours["profile_items"]
+def test_a_shard_has_as_long_as_its_job(dag: dict[str, Any]) -> None:
+    for name in SHARDED:
+        assert dag["tasks"][f"{name}_shards"]["hours"] == dag["tasks"][name]["hours"]
+
+
+def test_a_night_ends_with_whether_every_row_was_asked_about(dag: dict[str, Any]) -> None:
+    assert dag["tasks"]["check_complete"]["upstream"] == ["evaluate"]
+    assert dag["tasks"]["check_complete"]["asks"] == [SHARDED]
 
 
 def test_somebody_is_told_of_a_night_that_takes_six_hours(dag: dict[str, Any]) -> None:

@@ -200,7 +200,11 @@ def test_a_night_that_takes_too_long_is_told_of(served: Served) -> None:
     served.wait(lambda: "ingest --ds 1998-02-03 version=" in served.calls, 100)
     database = sqlite3.connect(served.data / "airflow" / "airflow.db", timeout=60)
     with database:  # rather than wait for six hours
-        moved = database.execute("UPDATE deadline SET deadline_time = '1998-02-04 06:00:00' WHERE NOT missed")
+        moved = database.execute(
+            "UPDATE deadline SET deadline_time = '1998-02-04 06:00:00' "
+            "WHERE dagrun_id = (SELECT id FROM dag_run WHERE run_id = ?)",
+            (run,),
+        )
         assert moved.rowcount == 1
     database.close()
     folder = served.data / "airflow" / "logs" / "executor_callbacks" / "nightly" / run
