@@ -11,7 +11,6 @@ Only published runs go there: answers, vectors, the ledger, locks and the catalo
 
 import hashlib
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.errors import NightmillError, SettingsError
+from feature_store.locations import shown
 from feature_store.partitions import POINTER, SYNC_THREADS, Partition, Store, sync, write_atomically
 from feature_store.settings import Settings
 
@@ -44,7 +44,7 @@ class RemoteStore(Store):
         from fsspec.implementations.local import LocalFileSystem
 
         # Without what stands before an @: it may be a password, and the location is shown in messages.
-        self.shown = re.sub(r"//[^/@]*@", "//", url.rstrip("/"))
+        self.shown = shown(url.rstrip("/"))
         try:
             self.remote, self.base = url_to_fs(url.rstrip("/"))
         except (ImportError, ValueError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 # Attributes of a person that are neither read nor inferred (GDPR article 9 and the obvious two).
 PROTECTED = {
@@ -243,7 +243,7 @@ class HttpEngine(Section):
     """An OpenAI-compatible server of your own."""
 
     url: str
-    api_key: str
+    api_key: SecretStr
     concurrency: int = Field(ge=1)
     timeout_seconds: float = Field(gt=0)
     retries: int = Field(ge=0)

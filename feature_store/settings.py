@@ -16,6 +16,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS_FOLDER = REPOSITORY / "infra" / "settings"
 # Variables that are not settings themselves, and short names for two that are used daily.
 CONTROL_VARIABLES = {"NIGHTMILL_PROFILE"}
+# Texts, whatever they look like: a key that is all digits is no number.
+SECRETS = {"NIGHTMILL_GENERATION__HTTP__API_KEY"}
+# What is never repeated in a message: keys, and locations, which may have one in them.
+UNSHOWN = {"api_key", "remote", "url", "location"}
 SHORT_NAMES = {"NIGHTMILL_DATA": "data_root", "NIGHTMILL_CACHE": "cache_root"}
 
 
@@ -46,7 +50,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             continue
         path = [SHORT_NAMES[name]] if name in SHORT_NAMES else name[len("NIGHTMILL_") :].lower().split("__")
         try:
-            value = json.loads(text) if name not in SHORT_NAMES else text
+            value = text if name in SHORT_NAMES or name in SECRETS else json.loads(text)
         except json.JSONDecodeError:
             value = text
         nested = {path[-1]: value}
@@ -76,4 +80,5 @@ def _explain(problem: Any) -> str:
         return (
             f"unknown setting {key} (in a file, or as {variable}); infra/settings/default.toml lists them all"
         )
-    return f"setting {key}: {problem['msg']} (got {problem['input']!r})"
+    got = "" if UNSHOWN & set(map(str, problem["loc"])) else f" (got {problem['input']!r})"
+    return f"setting {key}: {problem['msg']}{got}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from feature_store.errors import BudgetExhausted, NightmillError, UsageError
+from feature_store.locations import shown
 from feature_store.settings import Settings, load_settings
 from jobs import logs
 from jobs.step import Job, Outcome, execute
@@ -413,7 +414,7 @@ def main() -> NoReturn:
     try:
         run()
     except NightmillError as error:
-        logs.say(f"nightmill: {error}", "error")
+        logs.say(shown(f"nightmill: {error}"), "error")
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_store.contract import Table
 from feature_store.documentation import type_name
+from feature_store.locations import shown
 from feature_store.locks import locked
 from feature_store.partitions import Partition
 from feature_store.tables import TABLES
@@ -165,7 +166,7 @@ def _inputs(job: "Job", night: Night) -> list["InputDataset"]:
         for table, partitions in read.items()
     ]
     if "source" in job.settings:
-        found.append(InputDataset(SOURCES_NAMESPACE, night.settings.source.location))
+        found.append(InputDataset(SOURCES_NAMESPACE, shown(night.settings.source.location)))
     return found
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from feature_store.contract import QUARANTINE_SCHEMA, REFUSALS, TIME
 from feature_store.errors import NightmillError
+from feature_store.locations import shown
 from feature_store.partitions import QUARANTINE, Partition, Store, read
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
@@ -228,7 +229,7 @@ class Night:
 
     def note(self, sentence: str) -> None:
         """Say something that belongs on the console and in the manifest; one line, whatever is in it."""
-        sentence = one_line(sentence)
+        sentence = shown(one_line(sentence))
         self.notes.append(sentence)
         print(sentence, file=sys.stderr, flush=True)
 

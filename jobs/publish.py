@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_store import gates
 from feature_store.errors import BudgetExhausted, GateRefused, NightmillError
+from feature_store.locations import shown
 from feature_store.partitions import MANIFEST, Partition
 from feature_store.settings import REPOSITORY, Settings
 from feature_store.tables import TABLES
@@ -125,7 +126,7 @@ def _write_manifests(job: "Job", night: Night, wanted: str, seconds: float) -> N
             "drift": night.drift.get(table),
             "rows": {"written": rows, "quarantined": night.quarantined_by_reason()},
         }
-        text = json.dumps(manifest | same, default=str)
+        text = shown(json.dumps(manifest | same, default=str))
         (night.store.run_folder(table, day, night.run_id) / MANIFEST).write_text(text, "utf-8")
 
 

@@ -93,7 +93,7 @@ def cover(store: Store, people: People, summary: Summary) -> None:
         try:
             if path.suffix in LOGS or "logs" in path.parts[len(store.root.parts) :]:
                 _cover(path, mentions, summary)
-            elif mentions.are_in(path.read_bytes()):
+            elif _names(path, mentions):
                 summary.left.append(
                     f"{path} mentions them and is not a file of Nightmill's (docs/runbook.md)"
                 )
@@ -110,6 +110,11 @@ def _files(root: Path) -> Iterator[Path]:
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             if path.is_file() and not path.is_symlink() and path.stat().st_size:
                 yield path
+
+
+def _names(path: Path, mentions: Mentions) -> bool:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return mentions.are_in(content)
 
 
 def _cover(path: Path, mentions: Mentions, summary: Summary) -> None:

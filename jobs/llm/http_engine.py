@@ -65,7 +65,7 @@ class HttpEngine:
         """The server is somebody else's; nothing is held."""
 
     def _client(self) -> httpx.AsyncClient:
-        key = self._settings.api_key
+        key = self._settings.api_key.get_secret_value()
         return httpx.AsyncClient(
             base_url=self._settings.url.rstrip("/") + "/",
             headers={"Authorization": f"Bearer {key}"} if key else {},
