@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from feature_store.errors import NightmillError
 from feature_store.sections import HttpEngine as HttpSettings
@@ -21,7 +22,7 @@ from .conftest import SCHEMA, make_request
 
 SETTINGS = HttpSettings(
     url="http://model.test/v1",
-    api_key="secret",
+    api_key=SecretStr("secret"),
     concurrency=2,
     timeout_seconds=5,
     retries=2,
