@@ -92,7 +92,7 @@ class Served:
     def failure(self, run: str) -> str:
         """The end of the log of a run's failed task."""
         failed = next(task for task in self.api.tasks(run) if task.state == "failed")
-        return "\n".join(self.api.log(run, failed)[-20:])
+        return "\n".join(self.api.log(run, failed.name, failed.tries, failed.index)[-20:])
 
     def settled(self, dates: list[date]) -> bool:
         """Whether the nights are published, and what had to be renewed after them is."""

@@ -135,7 +135,7 @@ def test_what_a_gate_refused_can_be_read_at_the_end_of_the_log(
         time.sleep(1.0)
     red = next(task for task in served.api.tasks(run) if task.state == "failed")
     assert (red.name, red.tries) == ("build_features", 1)
-    end = "\n".join(served.api.log(run, red)[-10:])
+    end = "\n".join(served.api.log(run, red.name, red.tries)[-10:])
     assert "item_price" in end
     assert "a quality gate refused to publish" in end
     assert f"nightmill build_features --ds {RED}" in end
