@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,12 +13,14 @@ import pytest
 from feature_store.errors import UsageError
 from feature_store.forgotten import Forgotten
 from feature_store.partitions import Store, read, read_leniently
+from feature_store.remote import open_store
 from feature_store.tables import TABLES
 from jobs import cli
 from jobs.forget import forget
 from jobs.forgetting.people import user_column
 from jobs.llm.generations import Generations
-from tests.jobs.forgetting.data_root import ANN, KEEPER, NEAR, NIGHTS, key_of, make
+from jobs.step import execute
+from tests.jobs.forgetting.data_root import ANN, KEEPER, NEAR, NIGHTS, key_of, make, make_tables
 from tests.jobs.forgetting.search import forms, places
 
 
@@ -151,6 +154,66 @@ def test_a_user_that_is_nowhere_is_left_out_from_now_on(settings, monkeypatch, c
 def test_an_empty_id_is_refused(settings):
     with pytest.raises(UsageError, match="--user-id is empty"):
         forget(Store(settings.data_root), settings, ["ok", " "])
+
+
+@pytest.fixture
+def _no_gates(monkeypatch):
+    """Gates and catalogue are left to the whole chain."""
+    monkeypatch.setattr("feature_store.gates.check", lambda *_: [])
+    monkeypatch.setattr("feature_store.catalog.rewrite", lambda _: None)
+
+
+SHORT_CHAIN = ("ingest", "profile_items", "profile_users")
+
+
+@pytest.mark.usefixtures("_no_gates")
+def test_no_job_has_a_reason_to_run_again_and_the_next_night_does_not_bring_the_user_back(
+    make_settings, source
+):
+    settings = make_settings(GENERATION__ENGINE="fake", PROFILES__ITEM_MIN_EVENTS="0")
+    night, later = date(1998, 1, 2), date(1998, 1, 3)
+    for name in SHORT_CHAIN:
+        execute(cli.load_job(name), night, settings)
+    store = Store(settings.data_root)
+    assert any("ann" in str(rows) for rows in _rows_of_others(store, set()).values())
+    forget(store, settings, ["ann"])
+    again = [execute(cli.load_job(name), night, settings) for name in SHORT_CHAIN]
+    assert [outcome.nothing_to_do for outcome in again] == [True] * len(SHORT_CHAIN)
+    with open(source / "tiny.inter", "a") as file:
+        file.write("ann\tm1\t5\t883785600\nbob\tm2\t5\t883785601\n")
+    assert execute(cli.load_job("ingest"), later, settings).counts["forgotten"] == 3
+    users = read("users", store.published("users", later).files)["user_id"].to_pylist()
+    assert users == ["bob"]
+
+
+@pytest.mark.usefixtures("_no_gates")
+def test_a_remote_and_the_machines_that_share_it(settings, publish, tmp_path):
+    remote = tmp_path / "remote"
+    here, there = (
+        settings.model_copy(
+            update={
+                "data_root": root,
+                "store": settings.store.model_copy(update={"remote": f"file://{remote}"}),
+            }
+        )
+        for root in (settings.data_root, tmp_path / "other")
+    )
+    make_tables(here, publish)
+    other = open_store(there)
+    assert other.partitions("users")[0].files
+    assert len(places(remote, [ANN])) > 10
+    said = str(forget(open_store(here), here, [ANN]))
+    assert "superseded runs in the remote: " in said
+    assert places(remote, [ANN, KEEPER]) == []
+    assert places(settings.data_root, [ANN, KEEPER]) == []
+    # The other machine follows what is published, and has a copy of what was until it forgets as well.
+    assert "bob" in str(_rows_of_others(other, {ANN})["users", NIGHTS[0]])
+    assert ANN not in str(read("users", other.published("users", NIGHTS[0]).files).to_pylist())
+    assert ANN in Forgotten.read(other)
+    assert places(there.data_root, [ANN]) != []
+    forget(other, there, [ANN])
+    assert places(there.data_root, [ANN, KEEPER]) == []
+    assert "bob" in str(_rows_of_others(other, {ANN})["users", NIGHTS[0]])
 
 
 class Killed(BaseException):

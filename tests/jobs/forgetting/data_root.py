@@ -145,9 +145,14 @@ def _texts(root: Path, store: Store) -> None:
     (staged / "part-00000.parquet").write_bytes(b"PAR1" + ANN.encode())
 
 
-def make(settings: Settings, publish: Callable[..., None]) -> None:
-    """Publish both nights, the second twice, and put down everything else that a data root may have."""
+def make_tables(settings: Settings, publish: Callable[..., None]) -> None:
+    """Publish both nights, the second twice."""
     for ds in (*NIGHTS, NIGHTS[1]):
         _night(publish, settings, ds, USERS)
+
+
+def make(settings: Settings, publish: Callable[..., None]) -> None:
+    """Publish both nights, the second twice, and put down everything else that a data root may have."""
+    make_tables(settings, publish)
     _answers(settings.data_root)
     _texts(settings.data_root, Store(settings.data_root))
