@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 SAID = ("prompt_name", "prompt_version", "prompt_hash", "model_id", "model_revision")
@@ -20,6 +20,23 @@ def published(tables: Iterable[str], ds: str, environment: Mapping[str, str]) ->
     store = open_store(load_settings({**os.environ, **environment}))
     found = {table: store.published(table, date.fromisoformat(ds)) for table in tables}
     return {table: _account(part.manifest) for table, part in found.items() if part is not None}
+
+
+def renewed(since: datetime, environment: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """What was published since a moment of tables that are made from earlier nights: table, account."""
+    from feature_store.remote import open_store
+    from feature_store.settings import load_settings
+    from jobs.backfill import stages
+    from jobs.cli import load_job
+
+    store = open_store(load_settings({**os.environ, **environment}))
+    tables = [table for job in stages()[1] for table in load_job(job).outputs]
+    manifests = ((table, partition.manifest) for table in tables for partition in store.partitions(table))
+    return [
+        (table, _account(manifest))
+        for table, manifest in manifests
+        if datetime.fromisoformat(manifest["finished_at"]) >= since
+    ]
 
 
 def _account(manifest: Mapping[str, Any]) -> dict[str, Any]:

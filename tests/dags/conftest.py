@@ -61,7 +61,7 @@ def inspected(dag):
                 "waits_for": getattr(task, "dags", None) or getattr(task, "external_dag_id", None),
                 "asks": list(getattr(task, "op_args", [])),
                 "rule": task.trigger_rule.value,
-                "outlets": [[asset.name, asset.uri] for asset in of_operator(task, "outlets", [])],
+                "outlets": [[a.name, getattr(a, "uri", None)] for a in of_operator(task, "outlets", [])],
                 "callbacks": [len(task.on_failure_callback), len(task.on_retry_callback)],
                 "doc": task.doc_md,
             }

@@ -24,16 +24,17 @@ pytestmark = pytest.mark.airflow
 STAND_IN = """\
 #!/bin/sh
 echo "$* version=$NIGHTMILL_PROFILES__ITEM_PROMPT_VERSION" >> "$NIGHTMILL_DATA/calls"
-case "$*" in
-"profile_items --ds $3")
-    partition="$NIGHTMILL_DATA/tables/item_profiles/ds=$3"
+publish() {
+    partition="$NIGHTMILL_DATA/tables/$1/ds=$2"
     mkdir -p "$partition/runs/r1"
-    echo '{"ds": "'$3'", "run_id": "r1", "finished_at": "1998-01-07", "incomplete": "",
-        "rows": {"written": 7},
+    echo '{"ds": "'$2'", "run_id": "r1", "finished_at": "'$3'", "incomplete": "", "rows": {"written": 7},
         "provenance": {"prompt_name": "profile_item", "prompt_version": 1, "model_id": "m"}}' \\
         > "$partition/runs/r1/manifest.json"
     echo '{"run_id": "r1", "fingerprint": "f"}' > "$partition/published.json"
-    ;;
+}
+case "$*" in
+"profile_items --ds $3") publish item_profiles $3 1998-01-07 ;;
+"renew"*) publish recommendations 1998-01-06 2100-01-01T00:00+00:00 ;;
 "ingest --ds 1998-02-03") while [ ! -e "$NIGHTMILL_DATA/told" ]; do sleep 1; done; exit 2 ;;
 "ingest --ds 1998-02-01") echo "nightmill: items.csv, line 7: no item_id" >&2; exit 3 ;;
 esac
@@ -157,7 +158,9 @@ def test_a_run_names_its_parameters_its_prompts_and_its_model(backfilled: Served
 def test_others_are_told_of_every_table(backfilled: Served) -> None:
     events = backfilled.api.call("GET", "assets/events", limit=100)["asset_events"]
     names = [event["name"] for event in events]
-    assert names.count("recommendations") == len(DATES)
+    lists = [event["source_dag_id"] for event in events if event["name"] == "recommendations"]
+    assert lists.count("nightly") == len(DATES)
+    assert set(lists) == {"nightly", "renewal"}
     assert names.count("nights") == len(DATES)
     told = [event["extra"] for event in events if event["name"] == "item_profiles"]
     assert sorted((extra["ds"], extra["run_id"], extra["rows"]) for extra in told) == [
