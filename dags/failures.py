@@ -39,10 +39,10 @@ def say_what_to_do(context: Mapping[str, Any]) -> None:
 
 
 def explanation(context: Mapping[str, Any]) -> list[str]:
-    """Those lines; at most eight."""
+    """Those lines, at most eight, each one line."""
     task, ti, error = context["task"], context["ti"], context.get("exception")
     code = task.result.exit_code if getattr(task, "result", None) else None
-    said = task.result.output if code else str(error or "")
+    said = " ".join((task.result.output if code else str(error or "")).split())
     lines = [f"{_name(task)} failed for {_partition(context)}, try {ti.try_number} of {ti.max_tries + 1}"]
     lines += [f"reason: {_reason(code, error, task)}", f"it said: {said[:LONGEST] or 'nothing'}"]
     lines += [f"tried again: {_again(code, error, ti)}", f"next: {_next(code)}"]

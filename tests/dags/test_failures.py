@@ -28,6 +28,7 @@ fail, again = AirflowFailException("exited"), AirflowException("exited")
 cases = {
     "gate": explained(fail, 3, "nightmill: item 7 has no tags"),
     "settings": explained(fail, 2, "nightmill: unknown setting x"),
+    "many lines": explained(ValueError("one\\ntwo")),
     "budget": explained(fail, 4, "nightmill: 12 rows wait"),
     "failed": explained(again, 1, "nightmill: the server is away"),
     "last": explained(again, 1, "nightmill: the server is away", (3, 3)),
@@ -76,6 +77,10 @@ def test_all_of_it_is_in_the_last_ten_lines(said: dict[str, list[str]]) -> None:
     assert {name for name, lines in said.items() if len(lines) > 9} == set()
     # What the UI folds ends before them.
     assert said["logged"] == ["::endgroup::", *said["gate"]]
+
+
+def test_each_is_one_line(said: dict[str, list[str]]) -> None:
+    assert said["many lines"][2] == "it said: one two"
 
 
 def test_what_comes_next(said: dict[str, list[str]]) -> None:
