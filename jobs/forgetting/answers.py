@@ -58,30 +58,37 @@ def _asked_about(part: Path, people: People) -> list[str]:
 def _keys_named(store: Store, people: People) -> set[str]:
     """The keys that their rows name in any run, published or not, refused rows included."""
     found: set[str] = set()
-    for table, runs in _runs(store):
-        for file in runs:
+    for table, files in _runs(store):
+        for file in files:
             try:
-                rows = pq.read_table(file, partitioning=None)
+                rows, theirs = _read(table, file, people)
             except (pa.ArrowException, OSError):
                 continue  # the run of a job that was killed: it goes as a whole
-            theirs = people.refused(rows) if file.name == QUARANTINE else people.rows(table, rows)
-            found |= _keys(rows.filter(theirs), table)
+            found |= _keys(rows.filter(theirs))
     return found
 
 
 def _keys_of_others(store: Store, people: People, keys: set[str]) -> set[str]:
     """Those of the keys that published rows of others name."""
     found: set[str] = set()
-    if not keys:
-        return found
-    for name, table in TABLES.items():
+    for name, table in TABLES.items() if keys else ():
         for partition in store.partitions(name):
             files = partition.files if key_columns(table) and user_column(table) else []
             for file in [*files, *filter(None, [partition.quarantine])]:
-                rows = pq.read_table(file, partitioning=None)
-                theirs = people.refused(rows) if file.name == QUARANTINE else people.rows(name, rows)
-                found |= _keys(rows.filter(pc.invert(theirs)), name) & keys
+                rows, theirs = _read(name, file, people)
+                found |= _keys(rows.filter(pc.invert(theirs))) & keys
     return found
+
+
+def _read(table: str, file: Path, people: People) -> tuple[pa.Table, pa.ChunkedArray]:
+    """What rows of a run, or refused ones, say of users and answers, and which of them are theirs."""
+    if file.name == QUARANTINE:
+        columns = ["job", "entity_id", "raw", "generation_key"]
+        rows = pq.read_table(file, columns=columns, partitioning=None)
+        return rows, people.refused(rows)
+    columns = [str(user_column(TABLES[table])), *key_columns(TABLES[table])]
+    rows = pq.read_table(file, columns=columns, partitioning=None)
+    return rows, people.rows(table, rows)
 
 
 def _runs(store: Store) -> Iterator[tuple[str, list[Path]]]:
@@ -96,24 +103,25 @@ def _runs(store: Store) -> Iterator[tuple[str, list[Path]]]:
         yield folder.name, files
 
 
-def _keys(rows: pa.Table, table: str) -> set[str]:
-    names = {"generation_key", *key_columns(TABLES[table])} & set(rows.column_names)
+def _keys(rows: pa.Table) -> set[str]:
+    names = [name for name in rows.column_names if name.endswith("generation_key")]
     return {key for name in names for key in rows[name].to_pylist() if key}
 
 
 def _strike(part: Path, people: People, keys: set[str], others: set[str], summary: Summary) -> None:
     """Put a part without the answers in place of it; one that is left without any goes."""
-    wanted = pa.array(sorted(keys), pa.string())
-    shared = pa.array(sorted(others), pa.string())
+    wanted, shared = (pa.array(sorted(some), pa.string()) for some in (keys, others))
+    found = pc.is_in(pq.read_table(part, columns=[KEY], partitioning=None)[KEY], value_set=wanted)
+    if not pc.any(found).as_py():
+        return
     with pq.ParquetFile(part) as file:
         groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
     left, gone = [], 0
     for rows in groups:
-        theirs = pc.is_in(rows[KEY], value_set=wanted)
-        out = pc.and_(theirs, pc.invert(pc.is_in(rows[KEY], value_set=shared)))
+        out = pc.and_not(pc.is_in(rows[KEY], value_set=wanted), pc.is_in(rows[KEY], value_set=shared))
         gone += int(pc.sum(out).as_py() or 0)
         left.append(_nobodys(rows.filter(pc.invert(out)), people))
-    changed = gone or any(not new.equals(old) for new, old in zip(left, groups, strict=True))
+    changed = any(not new.equals(old) for new, old in zip(left, groups, strict=True))
     summary.add("answers of the model", gone)
     if changed and not summary.dry_run:
         _put(part, left)

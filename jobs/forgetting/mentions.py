@@ -36,6 +36,7 @@ ELSEWHERE = {
     *(CATALOG, FILE, "report.html"),
 }
 LOGS = {".log", ".jsonl", ".html", ".txt", ".out", ".err"}
+STREAMS = {"stdout", "stderr"}  # as Spark's workers call them
 WORD = rb"(?<!\w)(?:%s)(?!\w)"
 # What could be any number or word is an id where a text calls it a user, or quotes it.
 NAMED = rb"(?<=user_id=)(?:%s)(?!\w)|(?<=user )(?:%s)(?!\w)|(?<=\")(?:%s)(?=\\?[\"|])|(?<=')(?:%s)(?=')"
@@ -91,7 +92,7 @@ def cover(store: Store, people: People, summary: Summary) -> None:
         if summary.dry_run and data_docs.FOLDER in path.parts:
             continue  # pages of failed checks, which go as a whole
         try:
-            if path.suffix in LOGS or "logs" in path.parts[len(store.root.parts) :]:
+            if _is_log(path.relative_to(store.root)):
                 _cover(path, mentions, summary)
             elif _names(path, mentions):
                 summary.left.append(
@@ -101,6 +102,10 @@ def cover(store: Store, people: People, summary: Summary) -> None:
             continue  # a log that was rotated away
         except PermissionError:
             summary.left.append(f"{path} cannot be changed by this account: look whether it names them")
+
+
+def _is_log(path: Path) -> bool:
+    return path.suffix in LOGS or path.name in STREAMS or "logs" in path.parts
 
 
 def _files(root: Path) -> Iterator[Path]:
