@@ -6,10 +6,10 @@ export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(wildcard feature_store jobs dags infra tests)
 
-.PHONY: help setup nightly airflow cluster test check docs lock clean
+.PHONY: help setup nightly airflow cluster test test-faults check docs lock clean
 
 help:
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile
 
 setup: ## .venv with everything that infra/lock/cpu.txt pins (LOCK=gpu for a GPU machine)
 	@infra/setup.sh $(LOCK)
@@ -27,6 +27,9 @@ cluster: setup ## PostgreSQL, Spark, a vLLM server and Airflow, one command (ENG
 
 test: setup ## all the tests
 	@$(PY) -m pytest
+
+test-faults: setup ## the fault tests: live services, killed (an hour; as root; Debian: postgresql, faketime)
+	@$(PY) -m pytest tests/faults -m faults
 
 check: setup ## ruff and mypy
 	@$(PY) -m ruff check $(SOURCES)

@@ -133,10 +133,10 @@ class Services:
     def stop_one(self, name: str, grace_seconds: float = 10.0) -> None:
         """End every process of a service that is still there, those it lost to this process included."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            _send(number, self._of(name), grace_seconds)
+            _send(number, self.of(name), grace_seconds)
         self.processes[name].wait()
 
-    def _of(self, name: str) -> list[psutil.Process]:
+    def of(self, name: str) -> list[psutil.Process]:
         """Our descendants but those of other services; some cannot say whose they are."""
         others = {
             p.pid for other, leader in self.processes.items() if other != name for p in _tree(leader.pid)

@@ -120,6 +120,9 @@ def _environment(home: Path, port: int, host: str, postgres: Postgres, on_schedu
             f"{name}:{role}" for name, role in USERS.items()
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.parent / "passwords.json"),
+        # A scheduler that was killed is not missed for five minutes, as by default, nor a task's worker.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__API__HOST": host,
         "AIRFLOW__API__BASE_URL": f"http://{host}:{port}",
     }
