@@ -14,6 +14,7 @@ RESTARTS = 5
 WITHIN_SECONDS = 600.0
 PROBE_EVERY_SECONDS = 10.0
 SILENT_SECONDS = 180.0
+NEEDED_SECONDS = 60.0
 
 
 class Supervisor(Services):
@@ -78,4 +79,13 @@ class Supervisor(Services):
         )
         self.stop_one(name)
         self.start(self.services[name])
+        if self.services[name].late:
+            self._await_again(name)
         self._healthy[name] = time.monotonic()
+
+    def _await_again(self, name: str) -> None:
+        """Give a service that others need a while to be there, or they would die of its absence once more."""
+        deadline = time.monotonic() + NEEDED_SECONDS
+        probe = self.probes.get(name, lambda: True)
+        while self.processes[name].poll() is None and time.monotonic() < deadline and not probe():
+            time.sleep(0.2)

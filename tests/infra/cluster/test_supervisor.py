@@ -101,6 +101,26 @@ with Supervisor(home, lock) as running:
     assert "one has not been healthy for" in done.stderr
 
 
+def test_what_others_need_is_there_again_before_they_are_started(supervise):
+    done = supervise("""
+from dataclasses import replace
+with Supervisor(home, lock) as running:
+    answers = iter([True, False, False, True])
+    def there():
+        return next(answers, True)
+    database = replace(service("database", "import time; time.sleep(300)"), late=True)
+    running.start_healthy(database, there, 30)
+    running.start(service("needs-it", "import time; time.sleep(300)"))
+    for process in running.processes.values():
+        process.kill()
+        process.wait()
+    running.check()
+    assert list(answers) == []
+    assert [process.poll() for process in running.processes.values()] == [None, None]
+""")
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_does_not_start_is_not_tried_again(supervise):
     done = supervise("""
 with Supervisor(home, lock) as running:
