@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from failures import say_what_to_do
 from job_operator import JobOperator
+from placing import placed
 
 # Told when a night is complete: what learnt from earlier nights may have to be renewed.
 NIGHTS = Asset(name="nights", uri="nightmill://nights/complete")
@@ -157,6 +158,7 @@ def night_job(name: str, **options: Any) -> JobOperator:
         writes=job.writes,
         doc_md=doc_of(name),
         pool=job.pool,
+        executor_config=placed(job.pool),
         execution_timeout=timedelta(hours=job.hours),
         **options,
     )
@@ -173,6 +175,7 @@ def asking(name: str, shards: Any, after: Sequence[JobOperator]) -> JobOperator:
         job=name,
         doc_md=doc_of(name, shards=True),
         pool=job.pool,
+        executor_config=placed(job.pool),
         execution_timeout=timedelta(hours=job.hours),
         map_index_template="{{ task.shard }}",
     ).expand(shard=shards)
