@@ -18,6 +18,8 @@ from tests.infra.airflow.warm_command import warm_command
 SETTINGS = {
     "GENERATION__ENGINE": "fake",
     "PROFILES__ITEM_MIN_EVENTS": "5",
+    # Texts that are embedded together change the last bits of each other's vectors.
+    "EMBEDDING__BATCH_SIZE": "1",
     "ALIGNMENT__PASSES": "3",
     "RANKER__HORIZON_DAYS": "1",
     "RANKER__WINDOWS": "2",
