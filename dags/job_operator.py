@@ -9,6 +9,7 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook, Subproce
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from connections import secrets_of_jobs
 from failures import FINAL_EXIT_CODES, OVER_BUDGET, say_what_to_do
 from job_metrics import emit
 from lineage_parent import parent_of
@@ -43,6 +44,7 @@ class NightmillOperator(BaseOperator):
         self.command = [word for word in self.command if word]
         self.environment = {name: value for name, value in self.environment.items() if value}
         self.hook = SubprocessHook()
+        os.environ.update(secrets_of_jobs())  # of this task's own process; not a field that the UI shows
         # Unbuffered, so that the log has the command's lines in the order and at the time they were written.
         environment = {**os.environ, **parent_of(context), **self.environment, "PYTHONUNBUFFERED": "1"}
         self.result = self.hook.run_command(self.command, env=environment, cwd=os.getcwd())
