@@ -1,6 +1,7 @@
 LOCK ?= cpu
 PY := .venv/bin/python
 PYTHON ?=
+WORKERS ?= 2
 export PYTHON
 # the scheduler looks `airflow` and `nightmill` up on PATH
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -25,8 +26,12 @@ cluster: setup ## PostgreSQL, Spark, a vLLM server and Airflow, one command (ENG
 	@.venv/bin/nightmill prepare
 	@$(PY) -m infra.cluster.serve $(if $(ENGINE),--engine $(ENGINE)) $(if $(DATES),--dates $(DATES))
 
-test: setup ## all the tests
-	@$(PY) -m pytest
+# Two files at a time, a core each; then those that start a model or Airflow, which want both.
+test: setup ## all the tests (WORKERS=4 where there are as many cores)
+	@failed=0; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (engine or airflow or faults)" || failed=1; \
+	$(PY) -m pytest -m "(engine or airflow) and not faults" || failed=1; \
+	exit $$failed
 
 test-faults: setup ## the fault tests: live services, killed (an hour; as root; Debian: postgresql, faketime)
 	@$(PY) -m pytest tests/faults -m faults
