@@ -5,6 +5,7 @@ a task's own process was killed nobody is left to write them there: the schedule
 the DAG's file has them instead.
 """
 
+import json
 import logging
 import shlex
 import signal
@@ -42,7 +43,7 @@ def explanation(context: Mapping[str, Any]) -> list[str]:
     """Those lines, at most eight, each one line."""
     task, ti, error = context["task"], context["ti"], context.get("exception")
     code = task.result.exit_code if getattr(task, "result", None) else None
-    said = " ".join((task.result.output if code else str(error or "")).split())
+    said = " ".join((message_of(task.result.output) if code else str(error or "")).split())
     lines = [f"{_name(task)} failed for {_partition(context)}, try {ti.try_number} of {ti.max_tries + 1}"]
     lines += [f"reason: {_reason(code, error, task)}", f"it said: {said[:LONGEST] or 'nothing'}"]
     lines += [f"tried again: {_again(code, error, ti)}", f"next: {_next(code)}"]
@@ -57,6 +58,14 @@ def explanation(context: Mapping[str, Any]) -> list[str]:
     if ds := context.get("ds"):
         lines.append(f"more: {page('nightmill/data-docs/' if code == 3 else f'nightmill/night?ds={ds}')}")
     return lines
+
+
+def message_of(line: str) -> str:
+    """What a line of a job says: all of it, or with `[log] format = "json"` its message."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def page(path: str) -> str:

@@ -109,3 +109,10 @@ def test_a_process_that_was_lost(said: dict[str, list[str]]) -> None:
 def test_a_shard_is_named(said: dict[str, list[str]]) -> None:
     assert said["shard"][0].startswith("profile_items (shard 2/4) failed")
     assert said["shard"][5].endswith("nightmill profile_items --shard 2/4")
+
+
+@pytest.mark.airflow
+def test_of_a_line_for_programs_the_message_is_shown(in_airflow: Callable[..., Any]) -> None:
+    lines = ['{"level": "error", "message": "nightmill: x"}', "nightmill: x", '"text"', "[1]", "{}"]
+    found = in_airflow(f"from failures import message_of\nresult = [message_of(line) for line in {lines!r}]")
+    assert found == ["nightmill: x", *lines[1:]]
