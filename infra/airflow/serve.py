@@ -19,6 +19,7 @@ def serve() -> None:
             print("Once the DAG is unpaused it runs every night.", flush=True)
         else:
             print("The built-in data gets no new nights: unpause the DAG and trigger a backfill.", flush=True)
+        print(f"What a night took and cost: on its run's page and {airflow.url}/nightmill/night", flush=True)
         while True:
             airflow.services.check()
             time.sleep(1.0)
