@@ -9,6 +9,7 @@ import array
 import contextlib
 import json
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -133,5 +134,6 @@ def warm_command(folder: Path, variables: dict[str, str]) -> Iterator[Path]:
             time.sleep(0.1)
         yield python
     finally:
-        server.terminate()
+        # The JVM and any call that is not done yet go with it.
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
