@@ -204,10 +204,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file so that a reader sees the old text or the new, never a part."""
+def write_atomically(path: Path, text: str, mode: int = 0o666) -> None:
+    """Replace a small file so that a reader sees the old text or the new, never a part; mode as in open()."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.touch(mode)  # before there is anything in it to be read
     staged.write_text(text, "utf-8")
     sync(staged)
     os.replace(staged, path)

@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from feature_store.settings import Settings, load_settings
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("nightmill", deadline=None)
+hypothesis.settings.load_profile("nightmill")
 
 # user, item, rating, seconds since 1970 (1998-01-01 00:00 UTC is 883612800)
 INTER = """\

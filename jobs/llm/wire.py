@@ -69,8 +69,7 @@ class ServerFiles:
 
     def publish(self, address: Address) -> None:
         """Say where the server listens."""
-        write_atomically(self.address, json.dumps(asdict(address)))
-        self.address.chmod(0o600)
+        write_atomically(self.address, json.dumps(asdict(address)), mode=0o600)
 
     def connect(self) -> Connection | None:
         """A connection to the living server, None where there is none or it does not listen (yet)."""

@@ -81,7 +81,7 @@ values = st.one_of(planted, words, st.tuples(planted, words).map("".join))
 tried = []
 
 @given(ds=values, profile=values, version=values)
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, database=None, suppress_health_check=list(HealthCheck))
 def never_more_than_one_word(ds, profile, version):
     context = {"ds": ds, "params": {"profile": profile, "item_prompt_version": version, "reprocess": ds}}
     arguments, variables = seen({}, context)

@@ -58,7 +58,6 @@ def test_an_empty_bin_counts_as_half_a_row():
     assert index([(0, 1), (10, 9)]).psi == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)).filter(any), min_size=1))
 def test_the_index_is_never_negative_and_has_no_direction(bins):
     if not all(map(sum, zip(*bins, strict=True))):
@@ -102,7 +101,7 @@ def test_a_frequent_value_has_a_bin_of_its_own(psi):
 VALUES = st.lists(st.none() | st.floats(-1e300, 1e300) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(VALUES, VALUES)
 def test_every_row_is_in_one_bin_and_rows_against_themselves_are_still(earlier, now):
     price = Column("price", NUMBER, "", nullable=True)

@@ -156,7 +156,7 @@ AT_AS_OF = [
 
 
 @given(later=LATER)
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 def test_no_feature_changes_when_something_happens_at_or_after_as_of(
     later, forwards, module_partition, tmp_path_factory
 ):

@@ -283,4 +283,4 @@ class Readers(RuleBasedStateMachine):
 
 
 TestReaders = Readers.TestCase
-TestReaders.settings = hypothesis_settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestReaders.settings = hypothesis_settings(max_examples=40, stateful_step_count=20)

@@ -237,7 +237,7 @@ def test_a_day_of_its_own_file_is_read_once(make_settings, tmp_path):
 NIGHTS = [date(1998, 1, day) for day in (1, 2, 4, 5)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
 @given(order=st.permutations(NIGHTS))
 def test_nights_in_any_order_give_the_same_tables(make_settings, tmp_path_factory, order):
     def contents(order):

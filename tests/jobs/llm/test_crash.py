@@ -290,7 +290,7 @@ class Expected:
         assert self.store.missing("ask_tag", keys) == set(keys) - set(wanted)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_no_order_of_events_loses_an_undamaged_answer_or_finds_a_wrong_one(
     tmp_path: Path, steps: list[tuple[Any, ...]]

@@ -59,7 +59,7 @@ def test_every_channel_of_the_contract_is_there_under_its_name():
     assert tuple(getattr(fitted, name).name for name in CHANNELS) == CHANNELS
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(EVENTS, CATEGORIES, VECTORS, st.booleans(), st.sampled_from([0.0, 10.0]))
 def test_no_nan_no_item_twice_and_nothing_seen_unless_it_may_be_repeated(
     events, categories, vectors, repeats, half_life
@@ -85,7 +85,7 @@ def test_no_nan_no_item_twice_and_nothing_seen_unless_it_may_be_repeated(
             assert name != "repeat" or (repeats and set(items) <= taken) or not items
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(EVENTS, CATEGORIES, VECTORS, st.randoms())
 def test_the_order_of_the_events_changes_nothing(events, categories, vectors, random):
     shuffled = random.sample(events, len(events))

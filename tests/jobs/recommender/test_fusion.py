@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.tables import CHANNELS, TABLES
@@ -111,7 +111,6 @@ def test_a_place_that_a_quota_does_not_need_goes_to_the_best_of_the_rest():
     ] in (1, 3)
 
 
-@settings(deadline=None)
 @given(
     lists=st.lists(
         st.lists(st.integers(0, 7), unique=True, max_size=8).map(lambda x: x + [-1] * (8 - len(x))),

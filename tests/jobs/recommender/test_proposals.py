@@ -56,7 +56,7 @@ def test_it_agrees_with_ranking_everything_on_random_vectors():
     np.testing.assert_array_equal(found.items, np.argsort(-scores, axis=1)[:, :20])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 300), st.booleans(), st.randoms())
 def test_it_agrees_with_sorting_all_products_however_many_tie(users, n, items, few, random):
     generator = np.random.default_rng(random.getrandbits(32))

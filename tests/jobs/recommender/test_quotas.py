@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -41,7 +41,6 @@ def test_a_channel_that_found_nothing_has_no_place():
     assert quotas == dict.fromkeys(BLENDED, 0) | {"content": 60}
 
 
-@settings(deadline=None)
 @given(
     arrays(np.int64, st.tuples(st.integers(0, 8), st.just(len(BLENDED))), elements=st.integers(0, 200)),
     st.integers(1, 210),

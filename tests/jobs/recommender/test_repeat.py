@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
@@ -63,7 +63,6 @@ def test_without_repeats_or_events_nothing_is_proposed(history):
     assert not repeat.fit(history([("ann", "milk", 1.0, -1.0)], CATALOGUE), True).due.nnz
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -26,7 +26,7 @@ def test_lines_are_whole_whatever_they_are_wrapped_in(raw_file, data):
     assert b"".join(block.data for block in blocks(raw_file("a", data))).decode() == TEXT + "\n"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(text=st.text(st.sampled_from("añ€😀\n"), max_size=40), size=st.integers(1, 9))
 def test_blocks_of_any_size_are_the_file_again_and_know_their_lines(raw_file, text, size):
     with pytest.MonkeyPatch.context() as patch:

@@ -69,7 +69,7 @@ def test_a_header_alone_gives_its_columns_and_no_row(raw_file, wanted):
 CELL = st.text(st.sampled_from('ab ,"\nñ'), max_size=6)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8), size=st.integers(1, 30))
 def test_what_a_csv_writer_writes_is_read_again_in_blocks_of_any_size(raw_file, wanted, rows, size):
     text = io.StringIO()

@@ -57,7 +57,7 @@ VALUE = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(values=st.lists(VALUE, min_size=1, max_size=8), size=st.integers(5, 60))
 def test_every_object_is_a_row_with_blocks_of_any_size(raw_file, wanted, values, size):
     with pytest.MonkeyPatch.context() as patch:

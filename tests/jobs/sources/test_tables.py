@@ -21,7 +21,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(lines=st.lists(LINES, max_size=12), size=st.integers(8, 200))
 def test_every_row_is_kept_refused_left_out_or_merged(settings_of, lines, size):
     text = "\n".join(["user,item,time,type,n", *lines, GOOD, ""])
