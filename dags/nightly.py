@@ -42,7 +42,7 @@ with DAG(
     start_date=datetime(1970, 1, 1, tzinfo=UTC),  # any date may be backfilled
     end_date=datetime.fromisoformat(f"{LAST_NIGHT}T00:00+00:00") if LAST_NIGHT else None,
     catchup=False,
-    max_active_runs=1,  # of the schedule; a backfill has its own
+    max_active_runs=4,  # as many as the form of a backfill offers; see `renewal`
     deadline=done_within(timedelta(hours=6)),
     default_args=RETRIES,
     params={

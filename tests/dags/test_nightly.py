@@ -77,7 +77,7 @@ def test_the_run_for_a_day_starts_when_the_day_has_ended(dag: dict[str, Any]) ->
 
 
 def test_the_schedule_runs_one_date_at_a_time(dag: dict[str, Any]) -> None:
-    assert dag["max_active_runs"] == 1
+    assert dag["max_active_runs"] == 4
 
 
 def test_pools(dag: dict[str, Any]) -> None:
