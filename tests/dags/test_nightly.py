@@ -76,7 +76,7 @@ def test_the_run_for_a_day_starts_when_the_day_has_ended(dag: dict[str, Any]) ->
     assert dag["end_date"] == "None"
 
 
-def test_the_schedule_runs_one_date_at_a_time(dag: dict[str, Any]) -> None:
+def test_a_backfill_may_run_several_dates_at_once(dag: dict[str, Any]) -> None:
     assert dag["max_active_runs"] == 4
 
 
