@@ -43,6 +43,7 @@ def _part(prompt_name: str, numbers: range) -> pa.Table:
         "temperature": 0.0,
         "seed": 0,
         "cut_fields": [],
+        "user_id": None,
     }
     columns = {
         name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), count) for name, value in same.items()

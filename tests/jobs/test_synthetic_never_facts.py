@@ -96,6 +96,7 @@ def test_only_these_files_name_them():
         "jobs/recommender/tuning.py",
         "jobs/report/judge.py",
         "jobs/simulate_cold_start.py",
+        "jobs/sql_origins.py",  # reads the SQL, for the documentation, and no row
         "jobs/train_ranker.py",
         "jobs/training_set.py",
         "jobs/tune.py",
