@@ -7,7 +7,7 @@ export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES := $(wildcard feature_store jobs dags infra tests)
 
-.PHONY: help setup nightly airflow cluster test test-faults check docs lock clean
+.PHONY: help setup nightly airflow cluster test test-services test-faults check docs lock clean
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile
@@ -27,11 +27,14 @@ cluster: setup ## PostgreSQL, Spark, a vLLM server and Airflow, one command (ENG
 	@$(PY) -m infra.cluster.serve $(if $(ENGINE),--engine $(ENGINE)) $(if $(DATES),--dates $(DATES))
 
 # Two files at a time, a core each; then those that start a model or Airflow, which want both.
-test: setup ## all the tests (WORKERS=4 where there are as many cores)
+test: setup ## the tests (WORKERS=4 where there are as many cores)
 	@failed=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (engine or airflow or faults)" || failed=1; \
-	$(PY) -m pytest -m "(engine or airflow) and not faults" || failed=1; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (engine or airflow or faults or services)" || failed=1; \
+	$(PY) -m pytest -m "engine or airflow" || failed=1; \
 	exit $$failed
+
+test-services: setup ## a backfill in a browser, a night on every service (Debian: chromium, postgresql)
+	@$(PY) -m pytest tests/infra -m services
 
 test-faults: setup ## the fault tests: live services, killed (an hour; as root; Debian: postgresql, faketime)
 	@$(PY) -m pytest tests/faults -m faults

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from feature_store.partitions import Store
 from tests.infra.airflow.served import DATES, PATIENCE, Served, Shop
 
-pytestmark = [pytest.mark.airflow, pytest.mark.browser, pytest.mark.spark, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 
 RED = date(1998, 1, 12)
 CHROMIUM = "/usr/bin/chromium"

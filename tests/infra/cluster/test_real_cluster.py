@@ -16,7 +16,7 @@ from feature_store.settings import REPOSITORY
 
 from .shop import tables, write_shop
 
-pytestmark = [pytest.mark.airflow, pytest.mark.spark, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1500)]
 DS = "1998-01-20"
 
 
