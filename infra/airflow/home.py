@@ -70,6 +70,9 @@ def environment(home: Path, port: int, environ: Mapping[str, str], *, on_schedul
         # How late a worker may notice that its task has ended, and how patient it is with a busy machine.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # A scheduler that was killed is not missed for five minutes, as by default, nor a task's worker.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     kept = {name: value for name, value in environ.items() if not _is_dropped(name)}

@@ -17,6 +17,7 @@ from infra.airflow.home import HOST, POOLS, airflow_home, environment, last_nigh
 from infra.airflow.lock import locked
 from infra.airflow.port import reserved_port
 from infra.airflow.services import Services, airflow_services
+from infra.airflow.supervisor import Supervisor
 
 
 class Stopped(BaseException):
@@ -42,7 +43,9 @@ class Airflow:
 def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
     """Start Airflow for the data root of the settings and stop all of it at the end, whatever happens.
 
-    on_schedule: whether timetables and assets start runs too (of a DAG that is not paused).
+    on_schedule: whether timetables and assets start runs too (of a DAG that is not paused). A service that
+    dies is started again: on SQLite a scheduler whose transaction met another's can lose a run it has just
+    made, and ends with ObjectDeletedError.
     """
     begin = time.monotonic()
     home = airflow_home(settings.data_root)
@@ -51,10 +54,10 @@ def running(settings: Settings, *, on_schedule: bool) -> Iterator[Airflow]:
         env |= last_night(settings) if on_schedule else {}
         migrate(home, env)
         with (
-            Services(home, held, airflow_services(env)) as services,
+            Supervisor(home, held, airflow_services(env)) as services,
             AirflowApi(f"http://{HOST}:{port}") as api,
         ):
-            api.wait_until_ready(services.check)
+            api.wait_until_ready(services.check_start)
             services.require_port(port)
             api.ensure_pools(POOLS)
             yield Airflow(api, services, f"http://{HOST}:{port}", home, time.monotonic() - begin)

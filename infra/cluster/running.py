@@ -14,11 +14,11 @@ from infra.airflow.lock import locked
 from infra.airflow.port import reserved_port
 from infra.airflow.running import Airflow
 from infra.airflow.services import airflow_services
+from infra.airflow.supervisor import Supervisor
 from infra.cluster.model import ModelServer
 from infra.cluster.passwords import passwords
 from infra.cluster.postgres import Postgres
 from infra.cluster.spark import SparkCluster
-from infra.cluster.supervisor import Supervisor
 
 # Airflow's roles: who may do everything, who runs nights, who looks.
 USERS = {"admin": "ADMIN", "operator": "OP", "viewer": "VIEWER"}
@@ -120,9 +120,6 @@ def _environment(home: Path, port: int, host: str, postgres: Postgres, on_schedu
             f"{name}:{role}" for name, role in USERS.items()
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.parent / "passwords.json"),
-        # A scheduler that was killed is not missed for five minutes, as by default, nor a task's worker.
-        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__API__HOST": host,
         "AIRFLOW__API__BASE_URL": f"http://{host}:{port}",
     }

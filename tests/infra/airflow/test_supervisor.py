@@ -14,7 +14,7 @@ from pathlib import Path
 from feature_store.errors import NightmillError
 from infra.airflow.services import Service
 from infra.cluster import supervisor
-from infra.cluster.supervisor import Supervisor
+from infra.airflow.supervisor import Supervisor
 
 home, script = Path(sys.argv[1]), sys.argv[2]
 (home / "logs").mkdir(exist_ok=True)

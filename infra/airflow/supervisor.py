@@ -40,13 +40,16 @@ class Supervisor(Services):
         """Return when a started service is healthy, which is looked at from then on."""
         deadline = time.monotonic() + seconds
         while not probe():
-            # What does not even start is not helped by starting it again.
-            super().check()
+            self.check_start()
             if time.monotonic() > deadline:
                 raise NightmillError(f"{name} was not ready within {seconds:.0f} s; see {self.log(name)}")
             time.sleep(0.2)
         self.probes[name] = probe
         self._healthy[name] = time.monotonic()
+
+    def check_start(self) -> None:
+        """Raise NightmillError for a service that has stopped: a new start does not help what cannot start."""
+        super().check()
 
     def check(self) -> None:
         """Start again what needs it; NightmillError for a service that cannot be helped."""
