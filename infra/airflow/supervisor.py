@@ -48,7 +48,7 @@ class Supervisor(Services):
         self._healthy[name] = time.monotonic()
 
     def check_start(self) -> None:
-        """Raise NightmillError for a service that has stopped: a new start does not help what cannot start."""
+        """Raise NightmillError for a service that stopped: what cannot start is not started again."""
         super().check()
 
     def check(self) -> None:
