@@ -12,6 +12,9 @@ import httpx
 from feature_store.errors import NightmillError
 
 FINISHED_RUN = {"success", "failed"}
+# SQLite turns away a writer that has met another; of its request nothing was done.
+BUSY = "Database error"
+BUSY_TRIES, BUSY_SECONDS = 5, 0.5
 FOLDS = ("::group::", "::endgroup::")
 
 
@@ -118,15 +121,25 @@ class AirflowApi:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **params: Any
     ) -> dict[str, Any]:
         """One request; NightmillError with Airflow's own words when it is refused."""
-        what = f"{method} {path}"
-        try:
-            answer = self.client.request(method, f"/api/v2/{path}", json=body, params=params)
-        except httpx.TransportError as error:
-            raise NightmillError(f"Airflow's API did not answer {what}: {error!r}; see its log") from error
+        for _ in range(BUSY_TRIES):
+            answer = self._send(method, path, body, params)
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR or BUSY not in answer.text:
+                break
+            time.sleep(BUSY_SECONDS)
         if answer.is_error:
-            raise NightmillError(f"Airflow refused {what} ({answer.status_code}): {answer.text.strip()}")
+            text = answer.text.strip()
+            raise NightmillError(f"Airflow refused {method} {path} ({answer.status_code}): {text}")
         parsed: dict[str, Any] = answer.json() if answer.content else {}
         return parsed
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, params: Mapping[str, Any]
+    ) -> httpx.Response:
+        try:
+            return self.client.request(method, f"/api/v2/{path}", json=body, params=params)
+        except httpx.TransportError as error:
+            what = f"{method} {path}"
+            raise NightmillError(f"Airflow's API did not answer {what}: {error!r}; see its log") from error
 
     def raise_import_errors(self) -> None:
         """Raise NightmillError with the last line of the first DAG file that does not import."""

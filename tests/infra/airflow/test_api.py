@@ -107,3 +107,19 @@ def test_a_dag_that_does_not_import_is_named(airflow: Script) -> None:
     api = airflow({"GET /api/v2/importErrors": {"import_errors": [broken]}})
     with pytest.raises(NightmillError, match=r"cannot import nightly\.py: NameError: name 'x'$"):
         api.raise_import_errors()
+
+
+def test_a_busy_database_is_asked_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.airflow.api.BUSY_SECONDS", 0.0)
+    busy = httpx.Response(500, json={"detail": {"reason": "Database error"}})
+    answers = [busy, busy, httpx.Response(200, json={"state": "queued"})]
+    api = AirflowApi("http://airflow", transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    assert api.state("by_hand") == "queued"
+    answers = [busy] * 9
+    with pytest.raises(NightmillError, match=r"refused GET .*by_hand \(500\): .*Database error"):
+        api.state("by_hand")
+    assert len(answers) == 4
+    answers = [httpx.Response(500, text="a bug"), busy]
+    with pytest.raises(NightmillError, match="a bug"):
+        api.state("by_hand")
+    assert len(answers) == 1
