@@ -35,14 +35,20 @@ class RenewOperator(NightmillOperator):
         self.began = datetime.now(UTC)
         if since := self.since or self.last(context):
             self.command += ["--since", since]
+            # A night in which every job had nothing to do is as old as before, and may have come too early.
+            for ds in sorted({event.extra["ds"] for event in self.events(context) if "ds" in event.extra}):
+                self.command += ["--ds", ds]
 
     def last(self, context: Any) -> str:
         """When the last renewal began, or else the first night that told of it; empty: neither is known."""
         if found := context["asset_state_store"][self.told_by].get(KEY):
             return str(found)
-        events = context["triggering_asset_events"].get(self.told_by, [])
-        begun = [event.source_dag_run.start_date for event in events if event.source_dag_run]
+        begun = [event.source_dag_run.start_date for event in self.events(context) if event.source_dag_run]
         return min(begun).isoformat() if begun else ""
+
+    def events(self, context: Any) -> list[Any]:
+        """What told of nights since the renewal before."""
+        return list(context["triggering_asset_events"].get(self.told_by, []))
 
     def after(self, context: Context) -> None:
         """Remember when it began: nights that were published meanwhile are looked at again next time."""

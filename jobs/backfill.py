@@ -107,15 +107,18 @@ def renew(
     since: datetime | None = None,
     chain: Sequence[str] = CHAIN,
     known: frozenset[date] = frozenset(),
+    named: frozenset[date] = frozenset(),
 ) -> list[date]:
     """Run what reads earlier nights again for the nights that learnt from others than are there now.
 
     Oldest first, each with the settings it was made with. since: only nights made at or after it are renewed
-    (None: all), later ones made before it are named. known: nights that are in order already. Returns the
-    nights that had to be renewed; NightmillError names those that failed.
+    (None: all) and those that are `named`, later ones made before it are said. known: nights that are in
+    order already. Returns the nights that had to be renewed; NightmillError names those that failed.
     """
     jobs, store = stages(chain)[1], open_store(settings)
-    fresh = {ds for ds, finished in _made(jobs, store).items() if since is None or finished >= since}
+    fresh = {
+        ds for ds, finished in _made(jobs, store).items() if since is None or finished >= since or ds in named
+    }
     found = stale(jobs, store, min(fresh | known)) if fresh or known else set()
     nights = sorted(found & fresh - known)
     # What is renewed changes what later ones learn from; those it does not change have nothing to do.

@@ -141,6 +141,9 @@ def build_parser() -> Parser:
         metavar="TIME",
         help="only nights made at or after it (ISO 8601)",
     )
+    renew.add_argument(
+        "--ds", type=parse_ds, action="append", default=[], help="this night too, however old (several times)"
+    )
     canary = commands.add_parser("canary", help="show that a date knows nothing of what came after it")
     canary.add_argument("--ds", type=parse_ds, required=True, help="logical date, YYYY-MM-DD")
     canary.add_argument("--keep", action="store_true", help="keep the runs it compares, whatever it finds")
@@ -250,7 +253,7 @@ def _backfill(arguments: argparse.Namespace, settings: Settings) -> None:
 def _renew(arguments: argparse.Namespace, settings: Settings) -> None:
     from jobs.backfill import renew
 
-    nights = renew(settings, _say, arguments.since)
+    nights = renew(settings, _say, arguments.since, named=frozenset(arguments.ds))
     if nights:
         print(
             f"renewed from {nights[0]} on: {len(nights):,} nights had learnt from others than are there now"

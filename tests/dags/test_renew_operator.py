@@ -27,7 +27,8 @@ class Events:
         return Some(add=lambda asset, extra: told.append([alias.name, asset.name, extra["ds"]]))
 
 def renewed(params, state, *starts):
-    events = [Some(source_dag_run=Some(start_date=datetime(2026, 1, day, tzinfo=UTC))) for day in starts]
+    runs = [Some(start_date=datetime(2026, 1, day, tzinfo=UTC)) for day in starts]
+    events = [Some(extra={}, source_dag_run=run) for run in runs]
     operator = RenewOperator(task_id="renew", told_by=NIGHTS)
     operator.render_template_fields({"params": params})
     before = dict(state)

@@ -211,6 +211,8 @@ def test_nights_made_long_ago_are_named_and_left_as_they_are(settings_at, monkey
         "2 later nights learnt before these were there: nightmill backfill --from 1998-01-04 --to 1998-01-05"
     )
     assert said in capsys.readouterr().out
+    assert renew(settings, _quiet, since, CHAIN, named=frozenset(DATES[3:4])) == DATES[3:4]
+    assert _seen(settings) == [0, 1, 2, 3, 1]
 
 
 def test_a_night_is_renewed_with_the_settings_it_was_made_with(settings_at, monkeypatch):
