@@ -68,13 +68,8 @@ class Backfill:
         """Run some jobs, in order, for each date; what fails for one date does not stop another."""
         if not jobs or not dates:
             return
-        with Progress(len(dates), f"backfill, {jobs[0]} to {jobs[-1]}", "night") as progress:
-            for ds, outcomes, error in self._nights(jobs, dates, parallel):
-                for outcome in outcomes:
-                    self.say(outcome)
-                if error is not None:
-                    self.failures[ds] = error
-                progress.update(extra=str(ds))
+        title = f"backfill, {jobs[0]} to {jobs[-1]}"
+        self.failures |= _watched(self._nights(jobs, dates, parallel), len(dates), title, self.say)
         if self.failures:
             _fail(self.failures, len(dates))
 
@@ -90,6 +85,21 @@ class Backfill:
             raise NightmillError(
                 "a process of the backfill was killed; nothing half-done was published, run it again"
             ) from None
+
+
+def _watched(
+    nights: Iterable["Night"], count: int, title: str, say: Callable[[Outcome], None]
+) -> dict[date, NightmillError]:
+    """Work nights off with a progress bar, saying what became of each; what failed for which of them."""
+    failures: dict[date, NightmillError] = {}
+    with Progress(count, title, "night") as progress:
+        for ds, outcomes, error in nights:
+            for outcome in outcomes:
+                say(outcome)
+            if error is not None:
+                failures[ds] = error
+            progress.update(extra=str(ds))
+    return failures
 
 
 def _fail(failures: Mapping[date, NightmillError], nights: int) -> NoReturn:
@@ -123,15 +133,8 @@ def renew(
     nights = sorted(found & fresh - known)
     # What is renewed changes what later ones learn from; those it does not change have nothing to do.
     work = [ds for ds in sorted(fresh - known) if nights and ds >= nights[0]]
-    failures: dict[date, NightmillError] = {}
-    with Progress(len(work), "renew", "night") as progress:
-        for ds in work:
-            _, outcomes, error = _night((jobs, ds, _settings_of(ds, jobs, settings, store), False))
-            for outcome in outcomes:
-                say(outcome)
-            if error is not None:
-                failures[ds] = error
-            progress.update(extra=str(ds))
+    nights_done = (_night((jobs, ds, _settings_of(ds, jobs, settings, store), False)) for ds in work)
+    failures = _watched(nights_done, len(work), "renew", say)
     if left := found - fresh - known:
         print(
             f"{len(left):,} later nights learnt before these were there: nightmill backfill "

@@ -47,15 +47,9 @@ class Mentions:
 
     def __init__(self, people: People) -> None:
         self._word = _any_of(people, lambda _: True, WORD)
-        self._sure = [
-            found
-            for found in (
-                _any_of(people, distinctive, WORD),
-                _any_of(people, lambda user: not distinctive(user), NAMED),
-            )
-            if found is not None
-        ]
         self._distinctive = _any_of(people, distinctive, WORD)
+        named = _any_of(people, lambda user: not distinctive(user), NAMED)
+        self._sure = [found for found in (self._distinctive, named) if found is not None]
 
     def may_be_in(self, text: bytes) -> bool:
         """Whether an id stands in a text as a word, be it by chance."""
