@@ -13,7 +13,7 @@ import os, signal, sys, time
 from pathlib import Path
 from feature_store.errors import NightmillError
 from infra.airflow.services import Service
-from infra.cluster import supervisor
+from infra.airflow import supervisor
 from infra.airflow.supervisor import Supervisor
 
 home, script = Path(sys.argv[1]), sys.argv[2]
