@@ -10,10 +10,10 @@ Airflow puts its prefix before the name. A job that found nothing to do leaves i
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+
+from published import open_store_of
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def emit(job: str, ds: str, since: datetime, environment: Mapping[str, str]) -> 
     goes wrong is one line in the log: the job is done.
     """
     try:
-        found = measures(job, date.fromisoformat(ds), since, {**os.environ, **environment})
+        found = measures(job, date.fromisoformat(ds), since, environment)
         if found:
             _send({f"nightmill.{job}.{name}": value for name, value in found.items()})
     except Exception as error:
@@ -37,29 +37,23 @@ def emit(job: str, ds: str, since: datetime, environment: Mapping[str, str]) -> 
 def measures(job: str, ds: date, since: datetime, environment: Mapping[str, str]) -> dict[str, float]:
     """What the newest run of a job published for ds; nothing where that was before `since`."""
     # Here, since a DAG file that is only parsed has no use for them.
-    from feature_store.remote import open_store
-    from feature_store.settings import load_settings
-    from jobs.cli import load_job
+    from jobs.chain import load_job
     from jobs.llm.ledger import Ledger
 
-    store = open_store(load_settings(environment))
-    partitions = (store.published(table, ds) for table in load_job(job).outputs)
-    manifests = [p.manifest for p in partitions if p is not None and _finished(p.manifest) >= since]
-    if not manifests:
+    store = open_store_of(environment)
+    published = (store.published(table, ds) for table in load_job(job).outputs)
+    partitions = [p for p in published if p is not None and p.finished_at >= since]
+    if not partitions:
         return {}
-    newest = max(manifests, key=_finished)
-    of_run = [manifest for manifest in manifests if manifest["run_id"] == newest["run_id"]]
+    newest = max(partitions, key=lambda p: p.finished_at)
+    of_run = [p.manifest for p in partitions if p.run_id == newest.run_id]
     return {
         "rows": sum(manifest["rows"]["written"] for manifest in of_run),
         # The rows a run refused are in the manifests of all its tables.
-        "refused": sum(newest["rows"]["quarantined"].values()),
-        "seconds": newest["seconds"],
+        "refused": sum(newest.manifest["rows"]["quarantined"].values()),
+        "seconds": newest.manifest["seconds"],
         "tokens": sum(entry.tokens for entry in Ledger(store.root).entries(ds) if entry.job == job),
     }
-
-
-def _finished(manifest: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(manifest["finished_at"])
 
 
 def _send(gauges: Mapping[str, float]) -> None:

@@ -3,40 +3,39 @@
 import os
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feature_store.partitions import Store
 
 SAID = ("prompt_name", "prompt_version", "prompt_hash", "model_id", "model_revision")
 
 
-def published(tables: Iterable[str], ds: str, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What is published of each table for ds, by table; a table without a partition is left out.
-
-    environment: what the job was given beside this process's own, since that may name another data root.
-    """
+def open_store_of(environment: Mapping[str, str]) -> "Store":
+    """The store of a job that was given `environment` beside this process's own: it may name another root."""
     # Here, since a DAG file that is only parsed has no use for them.
     from feature_store.remote import open_store
     from feature_store.settings import load_settings
 
-    store = open_store(load_settings({**os.environ, **environment}))
+    return open_store(load_settings({**os.environ, **environment}))
+
+
+def published(tables: Iterable[str], ds: str, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What is published of each table for ds, by table; a table without a partition is left out."""
+    store = open_store_of(environment)
     found = {table: store.published(table, date.fromisoformat(ds)) for table in tables}
     return {table: _account(part.manifest) for table, part in found.items() if part is not None}
 
 
 def renewed(since: datetime, environment: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
     """What was published since a moment of tables that are made from earlier nights: table, account."""
-    from feature_store.remote import open_store
-    from feature_store.settings import load_settings
     from jobs.backfill import stages
-    from jobs.cli import load_job
+    from jobs.chain import load_job
 
-    store = open_store(load_settings({**os.environ, **environment}))
+    store = open_store_of(environment)
     tables = [table for job in stages()[1] for table in load_job(job).outputs]
-    manifests = ((table, partition.manifest) for table in tables for partition in store.partitions(table))
-    return [
-        (table, _account(manifest))
-        for table, manifest in manifests
-        if datetime.fromisoformat(manifest["finished_at"]) >= since
-    ]
+    partitions = (partition for table in tables for partition in store.partitions(table))
+    return [(p.table, _account(p.manifest)) for p in partitions if p.finished_at >= since]
 
 
 def _account(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ TYPES = {
 INTRODUCTION = """\
 # Tables and features
 
-Made by `make docs` from `feature_store/tables.py` and the headers of `feature_store/transforms/*.sql`: change
+Made by `make docs` from `feature_store/tables/` and the headers of `feature_store/transforms/*.sql`: change
 those, not this page. Each table is a view of its name in `catalog.duckdb` (`<table>_all` holds every night).
 """
 

@@ -56,7 +56,7 @@ def shape_problems(table: Table, files: list[Path]) -> list[str]:
             elif not _same(found[name], type_):
                 problems[f"column {name} is {found[name]}, not {type_}"] = None
         for name in found.keys() - wanted.keys():
-            problems[f"column {name} is not in the contract (feature_store/tables.py)"] = None
+            problems[f"column {name} is not in the contract (feature_store/tables/)"] = None
     return list(problems)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ class Partition:
     def fingerprint(self) -> str:
         """Hash of everything the rows were made from."""
         return self.recorded or str(self.manifest["fingerprint"])
+
+    @property
+    def finished_at(self) -> datetime:
+        """When the run was ready to be published."""
+        return datetime.fromisoformat(self.manifest["finished_at"])
 
     @property
     def files(self) -> list[Path]:

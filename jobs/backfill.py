@@ -17,7 +17,7 @@ from feature_store.errors import BudgetExhausted, NightmillError
 from feature_store.partitions import Partition, Store
 from feature_store.remote import open_store
 from feature_store.settings import Settings
-from jobs.cli import CHAIN, load_job
+from jobs.chain import CHAIN, load_job
 from jobs.progress import Progress
 from jobs.publish import inputs_digest
 from jobs.step import Job, Outcome, execute, find_inputs
@@ -153,7 +153,7 @@ def _made(jobs: Sequence[str], store: Store) -> dict[date, datetime]:
     whole = nights[0].intersection(*nights) if nights else set()
     made: dict[date, datetime] = {}
     for partition in (p for parts in published for p in parts if p.ds in whole):
-        made[partition.ds] = max(_finished(partition), made.get(partition.ds, _finished(partition)))
+        made[partition.ds] = max(partition.finished_at, made.get(partition.ds, partition.finished_at))
     return made
 
 
@@ -185,10 +185,6 @@ def _settings_of(ds: date, jobs: Sequence[str], settings: Settings, store: Store
         known = {key: value for key, value in said.items() if key in type(section).model_fields}
         changed[name] = type(section).model_validate(section.model_dump() | known)
     return settings.model_copy(update=changed)
-
-
-def _finished(partition: Partition) -> datetime:
-    return datetime.fromisoformat(partition.manifest["finished_at"])
 
 
 Night = tuple[date, list[Outcome], NightmillError | None]

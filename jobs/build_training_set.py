@@ -23,5 +23,5 @@ JOB = Job(
     inputs=training_set.TRAINING_INPUTS,
     outputs=("training_set", "synthetic_pairs"),
     run=run,
-    settings=("ranker", "recall", "spark"),
+    settings=("ranker", "recall"),
 )

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from feature_store.partitions import Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.cli import CHAIN, load_job
+from jobs.chain import CHAIN, load_job
 from jobs.llm.inputs import INPUTS
 from jobs.llm.server import stop_server
 from jobs.planting import plant, read_before, settings_of_copy

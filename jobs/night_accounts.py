@@ -70,14 +70,15 @@ def steps(store: Store, dates: Iterable[date], since: datetime | None = None) ->
 
 def _step(job: str, ds: date, published: list[Partition], since: datetime | None) -> StepRow:
     # Every output of a run carries the run's own accounts; an event table's day may be from an older run.
-    manifest = max((p.manifest for p in published), key=lambda m: m["finished_at"])
+    newest = max(published, key=lambda p: p.finished_at)
+    manifest = newest.manifest
     rows = sum(p.manifest["rows"]["written"] for p in published)
     refused = sum(manifest["rows"]["quarantined"].values())
-    if since is not None and datetime.fromisoformat(manifest["finished_at"]) < since:
+    if since is not None and newest.finished_at < since:
         return StepRow(job, ds, False, 0.0, rows, quarantined=refused)
     counts = manifest["counts"]
     # Wall time: the gate's share is not in the manifest's own seconds.
-    took = datetime.fromisoformat(manifest["finished_at"]) - datetime.fromisoformat(manifest["started_at"])
+    took = newest.finished_at - datetime.fromisoformat(manifest["started_at"])
     return StepRow(
         job,
         ds,

@@ -62,7 +62,7 @@ def _table(name: str, partitions: Sequence[Partition], now: datetime) -> tuple[s
     if not partitions:
         return (name, "-", "never", "0", "-")
     whole = partitions if TABLES[name].kind == "event" else partitions[-1:]
-    age = (now - datetime.fromisoformat(partitions[-1].manifest["finished_at"])).total_seconds()
+    age = (now - partitions[-1].finished_at).total_seconds()
     return (
         name,
         partitions[-1].ds.isoformat(),

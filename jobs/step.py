@@ -141,7 +141,7 @@ def rival(job: Job, ds: date, store: Store, began: datetime) -> str:
     """The run that published the job's result for ds after `began`, and its process; empty if none did."""
     for table in (t for t in job.outputs if TABLES[t].kind == "snapshot"):
         partition = store.published(table, ds)
-        if partition and datetime.fromisoformat(partition.manifest["finished_at"]) >= began:
+        if partition and partition.finished_at >= began:
             return f"run {partition.run_id} of {partition.manifest['process']}"
     return ""
 

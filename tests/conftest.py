@@ -1,6 +1,8 @@
 """Fixtures every test may use: settings over an empty data root, and a source small enough to read by eye."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import hypothesis
@@ -58,3 +60,26 @@ def make_settings(tmp_path: Path, source: Path) -> Callable[..., Settings]:
         return load_settings(environ | {f"NIGHTMILL_{name}": value for name, value in overrides.items()})
 
     return make
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    """A server on the loopback that takes whatever is posted: its address, and the bodies it was sent."""
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Collector)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", received
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from feature_store.settings import REPOSITORY, load_settings
-from jobs.cli import build_parser, parse_ds
+from jobs.arguments import build_parser, parse_ds
 
 RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text("utf-8")
 PLACEHOLDERS = {"D": "1998-01-07", "ID": "m1", "FOLDER": "folder"}

@@ -14,7 +14,7 @@ from feature_store.sections import Settings
 from feature_store.settings import load_settings
 from infra.airflow.running import Airflow, Stopped, exit_code_of, running
 from infra.airflow.watch import Watch
-from jobs.cli import Parser, parse_ds
+from jobs.arguments import Parser, parse_ds
 from jobs.night_accounts import render_steps, steps
 
 POLL_SECONDS = 0.5

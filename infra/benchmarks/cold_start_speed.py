@@ -40,7 +40,7 @@ def make(root: Path, scale: Scale) -> dict[str, Any]:
 def align(root: Path, scale: Scale) -> dict[str, Any]:
     """The job."""
     from feature_store.partitions import Store
-    from jobs.cli import load_job
+    from jobs.chain import load_job
     from jobs.night import Night
 
     settings = load_settings().model_copy(update={"data_root": root})

@@ -23,7 +23,7 @@ from feature_store.settings import load_settings
 from feature_store.tables import CHANNELS
 from infra.benchmarks.processes import result
 from jobs.backfill import Backfill
-from jobs.cli import CHAIN, load_job
+from jobs.chain import CHAIN, load_job
 from jobs.recommender.groups import GIVEN
 from jobs.step import Outcome, execute
 

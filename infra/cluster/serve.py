@@ -12,7 +12,7 @@ from infra.airflow.home import HOST
 from infra.airflow.nightly import run_dates_on
 from infra.airflow.running import exit_code_of
 from infra.cluster.running import USERS, Cluster, running
-from jobs.cli import Parser, parse_ds
+from jobs.arguments import Parser, parse_ds
 
 ENGINES = ("http", "fake", "none")
 

@@ -1,7 +1,7 @@
 """The recall channels of a night behind one interface.
 
 To add a channel: a file beside this one whose class has `name` and `recommend`, a field in `Channels`, a line
-in `fit`, and its name in BLENDED of feature_store/tables.py, which gives it columns in `candidates` and a
+in `fit`, and its name in BLENDED of feature_store/tables/, which gives it columns in `candidates` and a
 share of them.
 """
 

@@ -1,8 +1,6 @@
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,31 +61,10 @@ def data_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[Any]]]:
-    """An OpenTelemetry collector on the loopback: its address, and the gauges it was sent."""
-    received: list[Any] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            said = ExportMetricsServiceRequest.FromString(body)
-            for resource in said.resource_metrics:
-                for scope in resource.scope_metrics:
-                    received.extend(scope.metrics)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def _metrics(body: bytes) -> list[Any]:
+    said = ExportMetricsServiceRequest.FromString(body)
+    scopes = [scope for resource in said.resource_metrics for scope in resource.scope_metrics]
+    return [metric for scope in scopes for metric in scope.metrics]
 
 
 def _run(in_airflow, data_root, environ, year=2026):
@@ -104,7 +81,8 @@ def test_a_collector_is_sent_what_the_run_made(in_airflow: Callable[..., Any], d
         "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
     }
     assert _run(in_airflow, data_root, environ) == EXPECTED
-    points = {m.name: m.gauge.data_points[-1] for m in received if m.WhichOneof("data") == "gauge"}
+    sent = [metric for body in received for metric in _metrics(body)]
+    points = {m.name: m.gauge.data_points[-1] for m in sent if m.WhichOneof("data") == "gauge"}
     values = {name: point.as_double or point.as_int for name, point in points.items()}
     assert values == {f"airflow.nightmill.profile_items.{name}": value for name, value in EXPECTED.items()}
 

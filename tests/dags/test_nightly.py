@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from feature_store.tables import TABLES
-from jobs.cli import CHAIN, load_job
+from jobs.chain import CHAIN, load_job
 
 SHARDED = [name for name in CHAIN if load_job(name).shardable]
 

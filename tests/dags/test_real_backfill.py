@@ -16,7 +16,7 @@ import pytest
 from feature_store.errors import NightmillError
 from feature_store.settings import REPOSITORY
 from infra.airflow.api import AirflowApi
-from jobs.cli import CHAIN, load_job
+from jobs.chain import CHAIN, load_job
 from tests.stand_in_environment import stand_in_environment
 
 pytestmark = pytest.mark.airflow

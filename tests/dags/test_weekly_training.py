@@ -1,6 +1,6 @@
 from typing import Any
 
-from jobs.cli import CHAIN
+from jobs.chain import CHAIN
 
 
 def test_it_is_of_sunday_and_starts_when_that_has_ended(dags: dict[str, Any]) -> None:

@@ -164,7 +164,7 @@ def test_columns_that_are_missing_unknown_or_of_another_type_are_named(tmp_path)
     assert [failure.split(";")[0] for failure in failures] == [
         "column count is string, not int64",
         "column flag is missing",
-        "column guess is not in the contract (feature_store/tables.py)",
+        "column guess is not in the contract (feature_store/tables/)",
     ]
 
 

@@ -1,9 +1,7 @@
 import json
 import subprocess
 import sys
-import threading
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow as pa
 import pytest
@@ -127,32 +125,15 @@ def test_what_cannot_be_sent_is_one_line_and_no_failure(make_settings, monkeypat
     assert Store(settings.data_root).published("items", DS) is not None
 
 
-def test_another_transport_is_configured_as_the_library_says(make_settings, monkeypatch):
-    received = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "shop")
-        parent = "airflow/nightly.ingest/01941f29-7c00-7087-8940-40e512257bd1"
-        monkeypatch.setenv("OPENLINEAGE_PARENT_ID", parent)
-        settings = make_settings()
-        execute(INGEST, DS, settings)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def test_another_transport_is_configured_as_the_library_says(make_settings, monkeypatch, collector):
+    url, bodies = collector
+    monkeypatch.setenv("OPENLINEAGE_URL", url)
+    monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "shop")
+    parent = "airflow/nightly.ingest/01941f29-7c00-7087-8940-40e512257bd1"
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", parent)
+    settings = make_settings()
+    execute(INGEST, DS, settings)
+    received = [json.loads(body) for body in bodies]
     assert [event["eventType"] for event in received] == ["START", "COMPLETE"]
     assert {event["job"]["namespace"] for event in received} == {"shop"}
     assert received[0]["run"]["facets"]["parent"]["job"]["name"] == "nightly.ingest"

@@ -12,8 +12,9 @@ from feature_store.errors import GateRefused, NightmillError
 from feature_store.partitions import Store
 from feature_store.sections import Settings
 from jobs import cli
+from jobs.chain import CHAIN, load_job
 from jobs.ingest import JOB as INGEST
-from jobs.step import Input, Job, execute, lock_name
+from jobs.step import Input, Job, execute, fingerprint, lock_name
 
 DS = date(1998, 1, 2)
 
@@ -176,3 +177,10 @@ def test_a_killed_run_holds_nobody_up(settings):
 def test_ingest_has_one_lock_for_every_ds_and_other_jobs_one_for_each():
     assert lock_name(INGEST, DS) == lock_name(INGEST, DS + timedelta(days=1))
     assert lock_name(_write(), DS) != lock_name(_write(), DS + timedelta(days=1))
+
+
+@pytest.mark.parametrize("name", CHAIN)
+def test_where_the_work_is_done_is_no_part_of_what_it_is_made_from(name, make_settings):
+    elsewhere = make_settings(SPARK__MASTER="spark://cluster:7077", SPARK__SHUFFLE_PARTITIONS="400")
+    job = load_job(name)
+    assert fingerprint(job, DS, make_settings(), {}) == fingerprint(job, DS, elsewhere, {})

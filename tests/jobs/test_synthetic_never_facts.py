@@ -15,7 +15,7 @@ from feature_store.partitions import Store, read
 from feature_store.settings import REPOSITORY
 from feature_store.tables import CHANNELS
 from jobs import fit_recall, simulate_cold_start
-from jobs.cli import CHAIN
+from jobs.chain import CHAIN
 from jobs.history import cold_items, event_counts, recent_items
 from jobs.night import Night, content_hash
 from jobs.recommender.quotas import Blend

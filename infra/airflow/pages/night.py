@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from feature_store import data_docs
-from feature_store.partitions import Store
+from feature_store.partitions import Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.cli import CHAIN
+from jobs.chain import CHAIN
 from jobs.llm.ledger import Ledger, cost
 from jobs.night_accounts import StepRow, steps
 from jobs.report import units
@@ -52,23 +51,22 @@ def published_steps(store: Store, ds: date) -> list[Step]:
     """The steps of a night in the order of the chain, then any others."""
     order = {name: place for place, name in enumerate(CHAIN)}
     rows = sorted(steps(store, [ds]), key=lambda row: order.get(row.job, len(order)))
-    manifests = _manifests(store, ds)
-    return [_step(row, manifests[row.job]) for row in rows]
+    newest = _newest(store, ds)
+    return [_step(row, newest[row.job]) for row in rows]
 
 
-def _manifests(store: Store, ds: date) -> dict[str, dict[str, Any]]:
-    """By job, the manifest of its newest run for ds."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in TABLES:
+def _newest(store: Store, ds: date) -> dict[str, Partition]:
+    """By job, a table of its newest run for ds."""
+    found: dict[str, Partition] = {}
+    for name, table in TABLES.items():
         if partition := store.published(name, ds):
-            manifest = partition.manifest
-            before = found.setdefault(manifest["job"], manifest)
-            found[manifest["job"]] = max(before, manifest, key=lambda m: m["finished_at"])
+            before = found.setdefault(table.job, partition)
+            found[table.job] = max(before, partition, key=lambda p: p.finished_at)
     return found
 
 
-def _step(row: StepRow, manifest: Mapping[str, Any]) -> Step:
-    said = manifest["provenance"]
+def _step(row: StepRow, run: Partition) -> Step:
+    said = run.manifest["provenance"]
     named = said.get("prompt_name")
     return Step(
         row=row,
@@ -76,9 +74,9 @@ def _step(row: StepRow, manifest: Mapping[str, Any]) -> Step:
         prompt_hash=said.get("prompt_hash") or "",
         model=said.get("model_id") or "",
         revision=said.get("model_revision") or "",
-        run_id=manifest["run_id"],
-        finished_at=datetime.fromisoformat(manifest["finished_at"]),
-        notes=manifest["notes"],
+        run_id=run.run_id,
+        finished_at=run.finished_at,
+        notes=run.manifest["notes"],
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from feature_store.settings import REPOSITORY
 from infra.airflow.home import MARK
-from jobs.cli import CHAIN
+from jobs.chain import CHAIN
 from tests.stand_in_environment import stand_in_environment
 
 pytestmark = pytest.mark.airflow

@@ -93,7 +93,7 @@ def serve(address: str) -> None:
     from feature_store.gates import _great_expectations
     from feature_store.settings import load_settings
     from feature_store.spark import _configuration
-    from jobs.cli import CHAIN, load_job
+    from jobs.chain import CHAIN, load_job
 
     _great_expectations()
     for name in (*CHAIN, "renew"):
