@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -129,6 +130,18 @@ class Services:
         ]
         if not found:
             raise NightmillError(f"another program took port {port} while Airflow was starting; run it again")
+
+    def reap(self) -> None:
+        """Let those go that the services lost to this process and that have ended: nobody else asks for them.
+
+        They are of the session of a service; what this process started for itself is not.
+        """
+        own = {process.pid for process in self.processes.values()}
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, ChildProcessError):
+                lost = child.pid not in own and os.getsid(child.pid) != os.getsid(0)
+                if lost and child.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(child.pid, os.WNOHANG)
 
     def stop_one(self, name: str, grace_seconds: float = 10.0) -> None:
         """End every process of a service that is still there, those it lost to this process included."""

@@ -58,6 +58,7 @@ class Supervisor(Services):
                 self._again(name, f"stopped with exit code {code}")
         if time.monotonic() - self._probed < PROBE_EVERY_SECONDS:
             return
+        self.reap()
         for name, probe in self.probes.items():
             if probe():
                 self._healthy[name] = time.monotonic()

@@ -168,6 +168,30 @@ def test_others_are_told_of_every_table(backfilled: Served) -> None:
     ]
 
 
+def test_a_week_is_trained_anew_once_its_night_is_there(backfilled: Served) -> None:
+    backfilled.api.call("PATCH", "dags/weekly_training", {"is_paused": False})
+    begun = len(backfilled.calls)
+    body = {"logical_date": f"{DATES[1]}T00:00:00Z"}
+    backfilled.api.call("POST", "dags/weekly_training/dagRuns", body)
+    backfilled.wait(lambda: [run["state"] for run in backfilled.runs("weekly_training")] == ["success"], 200)
+    called = [call.split(" version=")[0] for call in backfilled.calls[begun:]]
+    assert sorted(called[:2]) == [f"align_embeddings --ds {DATES[1]}", f"tune --ds {DATES[1]} --fresh"]
+    assert f"ablate --ds {DATES[1]} --fresh" in called
+    assert called[-1].startswith(("evaluate", "renew"))
+
+
+def test_maintenance(served: Served) -> None:
+    served.api.call("PATCH", "dags/maintenance", {"is_paused": False})
+    served.api.call("POST", "dags/maintenance/dagRuns", {"logical_date": None, "conf": {"dry_run": True}})
+
+    def called() -> set[str]:
+        return {call.split(" version=")[0] for call in served.calls}
+
+    # One was asked for, and the schedule begins that of the latest noon.
+    served.wait(lambda: {"gc --dry-run", "gc", "compact"} <= called(), 100)
+    served.wait(lambda: {run["state"] for run in served.runs("maintenance")} == {"success"}, 100)
+
+
 @pytest.mark.parametrize(
     "conf",
     [

@@ -38,6 +38,14 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"],
 open(os.environ["HOME_OF_TEST"] + "/pids", "a").write(f"{os.getpid()} {child.pid}\\\\n")
 time.sleep(300)
 """
+# A server that starts a process which starts another and is gone before it.
+LOSES_A_CHILD = """
+import subprocess, sys, time
+short = "import time; time.sleep(1)"
+code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {short!r}])"
+subprocess.run([sys.executable, "-c", code])
+time.sleep(300)
+"""
 
 
 @pytest.fixture
@@ -99,6 +107,23 @@ with Supervisor(home, lock) as running:
 """)
     assert done.returncode == 0, done.stderr
     assert "one has not been healthy for" in done.stderr
+
+
+def test_what_a_service_lost_does_not_stay_when_it_has_ended(supervise):
+    done = supervise(f"""
+import psutil, subprocess
+def ended():
+    return [child.pid for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+supervisor.PROBE_EVERY_SECONDS = 0.0
+own = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
+with Supervisor(home, lock) as running:
+    running.start(service("one", {LOSES_A_CHILD!r}))
+    until(lambda: len(ended()) == 2)
+    running.check()
+    assert ended() == [own.pid]
+    assert own.wait() == 7
+""")
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_others_need_is_there_again_before_they_are_started(supervise):
