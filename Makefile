@@ -26,12 +26,9 @@ cluster: setup ## PostgreSQL, Spark, a vLLM server and Airflow, one command (ENG
 	@.venv/bin/nightmill prepare
 	@$(PY) -m infra.cluster.serve $(if $(ENGINE),--engine $(ENGINE)) $(if $(DATES),--dates $(DATES))
 
-# Two files at a time, a core each; then those that start a model or Airflow, which want both.
+# Two files at a time, a core each.
 test: setup ## the tests (WORKERS=4 where there are as many cores)
-	@failed=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (engine or airflow or faults or services)" || failed=1; \
-	$(PY) -m pytest -m "engine or airflow" || failed=1; \
-	exit $$failed
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 test-services: setup ## a backfill in a browser, a night on every service (Debian: chromium, postgresql)
 	@$(PY) -m pytest tests/infra -m services

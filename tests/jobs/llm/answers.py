@@ -6,6 +6,7 @@ A process of its own, because an engine in process is loaded once and never quit
 import json
 import os
 import sys
+from collections.abc import Container
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -32,10 +33,11 @@ def rows(prompt: Prompt, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def stored_keys(root: Path) -> list[str]:
-    """The keys of every stored answer, one as often as it is stored."""
+def stored_keys(root: Path, asked: Container[str]) -> list[str]:
+    """Those of the keys that are stored, one as often as it is stored."""
     parts = (root / "generations").glob("*/part-*.parquet")
-    return sorted(key for part in parts for key in pq.read_table(part, columns=["key"])["key"].to_pylist())
+    stored = (key for part in parts for key in pq.read_table(part, columns=["key"])["key"].to_pylist())
+    return sorted(key for key in stored if key in asked)
 
 
 def main() -> None:
@@ -70,7 +72,7 @@ def main() -> None:
                 for o in found
             },
             "counts": dict(night.counts),
-            "keys": stored_keys(settings.data_root),
+            "keys": stored_keys(settings.data_root, {o.request.key for o in found}),
         }
     )
     Path(sys.argv[1]).write_text(text, "utf-8")
