@@ -7,11 +7,10 @@ is younger than the lease of its job. Everything is done in an order that may be
 
     pointers of expired partitions -> catalogue -> runs that are not named (those of expired ones next time)
 
-Answers, vectors and the ledger are not touched, nor are files in a remote location (feature_store/remote.py),
-where only the pointers of expired partitions are removed.
+Answers, vectors, the ledger and the lineage are not touched, nor are files in a remote location
+(feature_store/remote.py), where only the pointers of expired partitions are removed.
 """
 
-import importlib
 import os
 import shutil
 from collections import Counter
@@ -27,7 +26,8 @@ from feature_store.errors import SettingsError
 from feature_store.partitions import POINTER, Partition, Store
 from feature_store.settings import Settings
 from feature_store.tables import TABLES
-from jobs.step import Job, lock_name
+from jobs.chain import load_job
+from jobs.step import lock_name
 
 REMOVED = ".removed-"
 HOUR = 3600 * 10**9
@@ -97,17 +97,12 @@ def expired(store: Store, days: int, horizon: int) -> Iterator[Partition]:
 
 def _may_expire(table: Table) -> bool:
     """Whether a table is a snapshot that can be made again: of what was ingested nobody else has the past."""
-    return table.kind == "snapshot" and not _job(table).keeps_published
-
-
-def _job(table: Table) -> Job:
-    job: Job = importlib.import_module(f"jobs.{table.job}").JOB
-    return job
+    return table.kind == "snapshot" and not load_job(table.job).keeps_published
 
 
 def _withdraw(store: Store, partition: Partition, summary: Summary) -> None:
     """Remove the pointer of an expired partition, unless its job is at work on it."""
-    with store.lock_if_free(lock_name(_job(TABLES[partition.table]), partition.ds)) as free:
+    with store.lock_if_free(lock_name(load_job(TABLES[partition.table].job), partition.ds)) as free:
         if not free:
             return
         summary.add(f"{partition.table}: expired partitions (their files go another time)")
