@@ -38,7 +38,8 @@ class Progress:
         seconds = max(self._last_line - self._started, 1e-9)
         rate = self.done / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
-        share = f"{self.done:,}/{self.total:,} {self.unit}s"
+        units = self.unit + ("es" if self.unit.endswith("s") else "s")
+        share = f"{self.done:,}/{self.total:,} {units}"
         pace = f"{rate:,.1f}/s" if rate >= 0.1 or not rate else f"{1 / rate:,.0f} s each"
         text = f"{self.description}: {share}, {pace}, {left:,.0f} s left"
         print(text + (f", {self.extra}" if self.extra else ""), file=sys.stderr, flush=True)

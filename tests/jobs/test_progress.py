@@ -20,6 +20,13 @@ def test_a_line_says_share_pace_and_time_left(clock, capsys):
     assert capsys.readouterr().err == "embed: 5/10 texts, 0.2/s, 20 s left, extra\n"
 
 
+def test_more_than_one_pass_is_passes(clock, capsys):
+    with Progress(2, "align", "pass") as bar:
+        clock[0] += 20
+        bar.update(2)
+    assert capsys.readouterr().err == "align: 2/2 passes, 0.1/s, 0 s left\n"
+
+
 def test_slow_work_is_told_in_seconds_each_and_the_end_once(clock, capsys):
     with Progress(2, "backfill", "night") as bar:
         clock[0] += 60
