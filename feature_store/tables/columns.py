@@ -1,7 +1,5 @@
 """The kinds of columns that more than one table has."""
 
-from dataclasses import replace
-
 import pyarrow as pa
 
 from feature_store.contract import INTEGER, NUMBER, TEXT, Column
@@ -36,16 +34,6 @@ def llm(name: str, type_: pa.DataType, doc: str, max_length: int | None = None) 
     return Column(name, type_, doc, max_length=max_length, from_model=True)
 
 
-def generated(group: str, column: Column) -> Column:
-    """A feature that would be another one with another model."""
-    return replace(column, from_model=True, group=group)
-
-
 def share(name: str, doc: str) -> Column:
     """A number from 0 to 1, null where there is nothing to have a share of."""
     return Column(name, NUMBER, doc, True, 0, 1)
-
-
-def cosine(name: str, doc: str) -> Column:
-    """A cosine, which rounding may bring a little past 1; null without both vectors."""
-    return Column(name, NUMBER, doc, True, -1.001, 1.001)

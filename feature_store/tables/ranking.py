@@ -3,9 +3,20 @@
 from dataclasses import replace
 
 from feature_store.contract import DAY, GROUPS, INTEGER, NUMBER, NUMBERS, TEXT, TEXTS, TIME, Column, Table
-from feature_store.tables.columns import cosine, count, generated, item, share, user
+from feature_store.tables.columns import count, item, share, user
 from feature_store.tables.features import ITEM_FEATURES, USER_FEATURES
 from feature_store.tables.recall import CHANNEL_COLUMNS
+
+
+def _generated(group: str, column: Column) -> Column:
+    """A feature that would be another one with another model."""
+    return replace(column, from_model=True, group=group)
+
+
+def _cosine(name: str, doc: str) -> Column:
+    """A cosine, which rounding may bring a little past 1; null without both vectors."""
+    return Column(name, NUMBER, doc, True, -1.001, 1.001)
+
 
 PAIR_FEATURES = (
     share("pair_category_affinity_90d", "share of the user's events in the item's categories"),
@@ -17,27 +28,27 @@ PAIR_FEATURES = (
         True,
         0,
     ),
-    generated(
+    _generated(
         "user_text", count("llm_pair_interests_overlap", "tags of the item that are interests of the user")
     ),
-    generated(
+    _generated(
         "item_text",
         count("llm_pair_recent_tags_overlap", "tags of the item that an item the user took lately has"),
     ),
-    generated(
+    _generated(
         "embeddings",
-        cosine("llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"),
+        _cosine("llm_pair_embedding_similarity", "cosine of the item's vector and the user's mean vector"),
     ),
-    generated(
+    _generated(
         "embeddings",
-        cosine(
+        _cosine(
             "llm_pair_embedding_similarity_last",
             "cosine of the item's vector and that of the user's last item",
         ),
     ),
-    generated(
+    _generated(
         "embeddings",
-        cosine(
+        _cosine(
             "llm_pair_embedding_similarity_top3",
             "mean of the three largest cosines to the user's recent items",
         ),
@@ -45,10 +56,11 @@ PAIR_FEATURES = (
 )
 
 
-def _joined(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Columns as an as-of join gives them: null where nothing was known yet."""
-    return tuple(replace(column, nullable=True) for column in columns)
-
+# What an as-of join adds to a row: null where nothing was known yet.
+JOINED = (
+    *(replace(column, nullable=True) for column in (*ITEM_FEATURES, *USER_FEATURES, *PAIR_FEATURES)),
+    Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
+)
 
 TABLES = (
     Table(
@@ -66,10 +78,7 @@ TABLES = (
                 "relevant_count", INTEGER, "items the user took in the window, in the list or not", minimum=1
             ),
             *CHANNEL_COLUMNS,
-            *_joined(ITEM_FEATURES),
-            *_joined(USER_FEATURES),
-            *_joined(PAIR_FEATURES),
-            Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
+            *JOINED,
         ),
         ("user_id", "query_time", "item_id"),
         in_order=(("features_known_at", "query_time"), ("query_time", "label_time"), ("query_time", "as_of")),
@@ -93,10 +102,7 @@ TABLES = (
                 maximum=1,
                 from_model=True,
             ),
-            *_joined(ITEM_FEATURES),
-            *_joined(USER_FEATURES),
-            *_joined(PAIR_FEATURES),
-            Column("features_known_at", TIME, "newest known_at among the rows joined in", nullable=True),
+            *JOINED,
         ),
         ("user_id", "query_time", "item_id", "other_item_id"),
         in_order=(("features_known_at", "query_time"), ("query_time", "as_of")),
